@@ -1,0 +1,50 @@
+"""negmine mines hard negatives: passages that look right for a query but are wrong.
+
+The command line and this module do the same things: ``load_config`` reads a config,
+``run`` brings a run up to date, ``status`` tells what is, ``read_negatives`` gives the result.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from negmine.config import Config, config_from_dict, load_config
+    from negmine.errors import NegmineError
+    from negmine.pipeline import RunResult, StageStatus, run, status
+    from negmine.results import read_negatives
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Config",
+    "NegmineError",
+    "RunResult",
+    "StageStatus",
+    "config_from_dict",
+    "load_config",
+    "read_negatives",
+    "run",
+    "status",
+]
+
+_HOMES = {
+    "Config": "negmine.config",
+    "config_from_dict": "negmine.config",
+    "load_config": "negmine.config",
+    "NegmineError": "negmine.errors",
+    "RunResult": "negmine.pipeline",
+    "StageStatus": "negmine.pipeline",
+    "run": "negmine.pipeline",
+    "status": "negmine.pipeline",
+    "read_negatives": "negmine.results",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: ``import negmine`` alone loads nothing heavy."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'negmine' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

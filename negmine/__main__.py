@@ -1,0 +1,6 @@
+"""``python -m negmine``."""
+
+from negmine.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Small operations on grouped arrays that several rooms need."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def positions(group: np.ndarray) -> np.ndarray:
+    """Place (0-based) of each row among the rows of its group; ``group`` (n,) is contiguous."""
+    rows = np.arange(len(group))
+    starts = np.concatenate([[True], group[1:] != group[:-1]]) if len(group) else np.zeros(0, bool)
+    return rows - np.maximum.accumulate(np.where(starts, rows, 0))
+
+
+def spans(group: np.ndarray, groups: int) -> np.ndarray:
+    """Offsets (groups + 1,) of each group's rows; ``group`` (n,) is ascending."""
+    return np.searchsorted(group, np.arange(groups + 1))
+
+
+def expand(offsets: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Row numbers of the groups ``which`` one after the other, by the groups' ``offsets``."""
+    counts = (offsets[1:] - offsets[:-1])[which]
+    total = int(counts.sum())
+    before = np.repeat(np.cumsum(counts) - counts, counts)
+    return np.arange(total) - before + np.repeat(offsets[:-1][which], counts)
+
+
+def find_pairs(
+    query: np.ndarray, passage: np.ndarray, of_query: np.ndarray, of_passage: np.ndarray, passages: int
+) -> np.ndarray:
+    """Row of each (query, passage) in the pairs (of_query, of_passage), -1 where it is not: (n,).
+
+    The pairs must be sorted by query, then passage, without repetitions.
+    """
+    if not len(of_query):
+        return np.full(len(query), -1)
+    keys = query.astype(np.int64) * passages + passage
+    among = of_query.astype(np.int64) * passages + of_passage
+    place = np.searchsorted(among, keys)
+    place[place == len(among)] = 0
+    return np.where(among[place] == keys, place, -1)

@@ -1,0 +1,109 @@
+"""run, and one command per stage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from negmine.cli.console import Console, duration, size
+from negmine.cli.main import app
+from negmine.cli.options import Verify, common
+
+if TYPE_CHECKING:
+    from negmine.config import Config
+    from negmine.pipeline import RunResult, StageResult
+
+WithUpstream = Annotated[bool, typer.Option("--with-upstream", help="Run stale or missing earlier stages first.")]
+Repair = Annotated[bool, typer.Option("--repair", help="Rebuild files of this stage that are damaged or missing.")]
+
+_STAGES = {
+    "ingest": "Read the data files into tables of documents, queries and positives.",
+    "embed": "Compute a vector for every distinct passage and query.",
+    "index": "Build the structures that search reads.",
+    "mine": "Find the nearest passages of every query.",
+    "filter": "Decide which candidates are negatives, each with its reason.",
+    "export": "Write training files, the dataset card and the provenance.",
+}
+
+
+@app.command(name="run", help="Bring every stage up to date and export; what is current is not run again.")
+@common
+def run_all(config: Config, console: Console, verify: Verify = False) -> None:
+    _run(config, console, until="export", only=False, repair=False, verify=verify)
+
+
+def _stage_command(name: str, text: str) -> None:
+    @app.command(name=name, help=text)
+    @common
+    def command(
+        config: Config, console: Console, with_upstream: WithUpstream = False, repair: Repair = False, verify: Verify = False
+    ) -> None:
+        _run(config, console, until=name, only=not with_upstream, repair=repair, verify=verify)
+
+
+for _name, _text in _STAGES.items():
+    _stage_command(_name, _text)
+
+
+def _run(config: Config, console: Console, *, until: str, only: bool, repair: bool, verify: bool) -> None:
+    from negmine.pipeline import run
+
+    reporter = console.reporter()
+    try:
+        result = run(config, until=until, only=only, repair=repair, verify=verify, reporter=reporter)
+    finally:
+        reporter.close()
+    _show(console, result)
+
+
+def _show(console: Console, result: RunResult) -> None:
+    console.table(
+        "",
+        ["stage", "state", "why", "tasks>", "result", "time>", "peak>"],
+        [
+            [
+                stage.stage,
+                stage.state,
+                stage.why,
+                f"{stage.tasks_run}/{stage.tasks}",
+                outcome(stage),
+                duration(stage.wall_seconds) if stage.state == "done" else "-",
+                size(stage.manifest.peak_rss_bytes) if stage.state == "done" else "-",
+            ]
+            for stage in result.stages
+        ],
+    )
+    for path in result.exports:
+        console.line(str(path))
+    console.result(
+        {
+            "stages": [
+                {
+                    "stage": stage.stage,
+                    "state": stage.state,
+                    "why": stage.why,
+                    "tasks": stage.tasks,
+                    "tasks_run": stage.tasks_run,
+                    "wall_seconds": round(stage.wall_seconds, 3),
+                    "counts": dict(stage.manifest.counts),
+                    "peak_rss_bytes": stage.manifest.peak_rss_bytes,
+                }
+                for stage in result.stages
+            ],
+            "exports": [str(path) for path in result.exports],
+        }
+    )
+
+
+def outcome(stage: StageResult) -> str:
+    """What came out of a stage, in a few words."""
+    counts = stage.manifest.counts
+    if stage.stage == "ingest":
+        return f"{counts['distinct_queries']:,} queries, {counts['passages']:,} passages"
+    if stage.stage == "filter":
+        return f"{counts['negatives']:,} negatives"
+    if stage.stage == "export":
+        return ", ".join(f"{n:,} rows" for key, n in counts.items() if key.startswith("rows:"))
+    words = {"embed": "vectors", "index": "vectors", "mine": "candidates"}
+    return f"{counts[words[stage.stage]]:,} {words[stage.stage]}"

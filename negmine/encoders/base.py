@@ -1,0 +1,22 @@
+"""What the rest of the tool knows of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors; queries and passages may be treated differently."""
+
+    @property
+    def similarity(self) -> str:
+        """The function its vectors are compared by: cosine, dot, euclidean or manhattan."""
+
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 (n, d)."""
+
+    def encode_passages(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 (n, d)."""

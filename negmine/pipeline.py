@@ -1,0 +1,375 @@
+"""Which stages are current, and making the others so."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import negmine
+from negmine.config import Config, get
+from negmine.errors import ArtifactError, InputError, NegmineError, StaleError
+from negmine.executors import Executor, LocalExecutor
+from negmine.schemas import SCHEMA_VERSION
+from negmine.stages import STAGES, Stage
+from negmine.stages.base import Job
+from negmine.store.lock import writing
+from negmine.store.manifest import Manifest, Part, Receipt, differences, digest_of
+from negmine.store.usage import peak_rss_bytes, reset_peak_rss
+from negmine.store.workdir import WorkDir, damaged
+
+State = Literal["current", "stale", "partial", "missing", "damaged"]
+_LIBRARIES = ("numpy", "pyarrow", "faiss-cpu", "sentence-transformers", "transformers", "torch")
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """What is known of one stage. ``made_from`` is None while earlier stages are not current."""
+
+    stage: str
+    state: State
+    why: str
+    tasks_done: int = 0
+    tasks: int | None = None
+    manifest: Manifest | None = None
+    made_from: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a run did about one stage."""
+
+    stage: str
+    state: Literal["current", "done"]
+    why: str
+    tasks: int
+    tasks_run: int
+    wall_seconds: float
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run did; ``exports`` are the files it leaves, as absolute paths."""
+
+    stages: tuple[StageResult, ...]
+    exports: tuple[Path, ...] = ()
+
+
+class Reporter(Protocol):
+    """Is told what happens during a run."""
+
+    def stage_started(self, stage: str, why: str) -> None: ...
+    def tasks_known(self, stage: str, unit: str, total: int, done: int) -> None: ...
+    def advanced(self, stage: str, units: int) -> None: ...
+    def stage_finished(self, result: StageResult) -> None: ...
+
+
+@dataclass
+class Silent:
+    """Reports nothing."""
+
+    def stage_started(self, stage: str, why: str) -> None:
+        pass
+
+    def tasks_known(self, stage: str, unit: str, total: int, done: int) -> None:
+        pass
+
+    def advanced(self, stage: str, units: int) -> None:
+        pass
+
+    def stage_finished(self, result: StageResult) -> None:
+        pass
+
+
+def made_from(stage: Stage, config: Config, work: WorkDir, upstream: Mapping[str, Manifest]) -> dict[str, Any]:
+    """Everything that decides a stage's output. Raises InputError for files that are not there."""
+    return {
+        "schema": {"version": SCHEMA_VERSION},
+        "config": {key: get(config, key) for key in stage.keys},
+        "inputs": {key: work.digests.digest(path) for key, path in stage.inputs(config).items()},
+        "upstream": {
+            f"{name} {output}": upstream[name].outputs[output]
+            for name, outputs in stage.reads.items()
+            for output in outputs
+        },
+        **stage.identity(config, work.digests),
+    }
+
+
+def status(config: Config, *, verify: bool = False) -> list[StageStatus]:
+    """The state of every stage, in order. Changes nothing but the memory of digests."""
+    work = WorkDir(Path(config.work_dir), verify=verify)
+    found: dict[str, StageStatus] = {}
+    for stage in STAGES.values():
+        found[stage.name] = _stage_status(stage, config, work, found)
+    work.digests.save()
+    return list(found.values())
+
+
+def _stage_status(stage: Stage, config: Config, work: WorkDir, found: Mapping[str, StageStatus]) -> StageStatus:
+    name = stage.name
+    try:
+        manifest = work.manifest(name)
+    except ArtifactError as error:
+        return StageStatus(name, "damaged", str(error))
+    waiting = [upstream for upstream in stage.reads if found[upstream].state != "current"]
+    if waiting:
+        state: State = "stale" if manifest else "missing"
+        return StageStatus(name, state, f"waits for {waiting[-1]}", manifest=manifest)
+    upstream = {name: status.manifest for name, status in found.items() if status.manifest is not None}
+    try:
+        now = made_from(stage, config, work, upstream)
+    except NegmineError as error:
+        return StageStatus(name, "stale" if manifest else "missing", str(error), manifest=manifest)
+    fingerprint = digest_of(now)
+    if manifest is not None and manifest.fingerprint == fingerprint:
+        problems = work.damage(manifest)
+        if problems:
+            part, problem = problems[0]
+            return StageStatus(name, "damaged", f"{part.path}: {problem}", manifest=manifest, made_from=now)
+        return StageStatus(name, "current", "nothing changed", len(manifest.tasks), len(manifest.tasks), manifest, now)
+    receipts = work.pending(name, fingerprint).receipts()
+    changes = "; ".join(differences(manifest.made_from, now)) if manifest else ""
+    if receipts:
+        total = _count_tasks(stage, config, work, fingerprint)
+        why = f"interrupted{f' ({changes})' if changes else ''}"
+        return StageStatus(name, "partial", why, len(receipts), total, manifest, now)
+    if manifest is not None:
+        return StageStatus(name, "stale", changes, manifest=manifest, made_from=now)
+    return StageStatus(name, "missing", "never run", made_from=now)
+
+
+def _count_tasks(stage: Stage, config: Config, work: WorkDir, fingerprint: str) -> int | None:
+    """Tasks of the phases that can be listed before any is done: at least those of the first."""
+    try:
+        return len(next(iter(stage.phases(Job(config, work, work.pending(stage.name, fingerprint))))))
+    except NegmineError:
+        return None
+
+
+def run(
+    config: Config,
+    *,
+    until: str = "export",
+    only: bool = False,
+    repair: bool = False,
+    verify: bool = False,
+    reporter: Reporter | None = None,
+    executor: Executor | None = None,
+) -> RunResult:
+    """Bring stages up to date, in order, through ``until``.
+
+    ``only``: earlier stages must be current already, else StaleError. ``repair``: rebuild files of
+    ``until`` that are damaged or missing. ``verify``: read every file of finished stages.
+
+    Raises the errors of ``negmine.errors``; whatever was finished before one stays finished.
+    """
+    work = WorkDir(Path(config.work_dir), verify=verify)
+    try:
+        work.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"work_dir cannot be created ({error.strerror})", where=str(work.root)) from error
+    with writing(work.root):
+        try:
+            work.settle()
+            runner = _Runner(config, work, reporter or Silent(), executor or LocalExecutor())
+            return runner.run(until, only, repair)
+        finally:
+            work.digests.save()
+
+
+@dataclass
+class _Runner:
+    config: Config
+    work: WorkDir
+    reporter: Reporter
+    executor: Executor
+    found: dict[str, StageStatus] = field(default_factory=dict)
+
+    def run(self, until: str, only: bool, repair: bool) -> RunResult:
+        wanted = list(STAGES)[: list(STAGES).index(until) + 1]
+        for name in [until] if only else wanted:
+            STAGES[name].check(self.config, None)
+        results = []
+        for name in wanted:
+            status = _stage_status(STAGES[name], self.config, self.work, self.found)
+            if status.state == "damaged" and not (repair and name == until):
+                raise damaged(name, self.work.stage(name) / "manifest.json", status.why) if status.manifest is None else (
+                    damaged(name, self.work.stage(name) / status.why.split(": ")[0], status.why.split(": ", 1)[1])
+                )
+            if status.state == "current":
+                result = StageResult(name, "current", status.why, status.tasks_done, 0, 0.0, _there(status))
+                self.reporter.stage_finished(result)
+            elif only and name != until:
+                raise StaleError(
+                    f"{name} is {status.state} ({status.why}), and {until} needs it",
+                    hint=f"Run: negmine {until} --with-upstream -c CONFIG",
+                )
+            else:
+                result = self._build(STAGES[name], status)
+                status = _stage_status(STAGES[name], self.config, self.work, self.found)
+            self.found[name] = status
+            if name == "ingest":
+                for later in [until] if only else wanted:
+                    STAGES[later].check(self.config, result.manifest.counts)
+            results.append(result)
+        exports = ()
+        if until == "export":
+            folder = self.work.stage("export")
+            exports = tuple(folder / part.path for part in results[-1].manifest.parts if part.task.startswith("file-"))
+        return RunResult(tuple(results), exports)
+
+    def _build(self, stage: Stage, status: StageStatus) -> StageResult:
+        if status.made_from is None:
+            # What could not be determined raises here what is wrong with it.
+            upstream = {name: _there(known) for name, known in self.found.items()}
+            now = made_from(stage, self.config, self.work, upstream)
+        else:
+            now = dict(status.made_from)
+        fingerprint = digest_of(now)
+        pending = self.work.pending(stage.name, fingerprint)
+        pending.path.mkdir(parents=True, exist_ok=True)
+        self.reporter.stage_started(stage.name, status.why)
+        if status.state == "damaged" and status.manifest is not None:
+            _reuse(self.work, status.manifest, pending.path, pending.keep)
+        started = time.perf_counter()
+        reset_peak_rss()
+        job = Job(self.config, self.work, pending)
+        receipts, ran = self._tasks(stage, job)
+        self._unchanged(stage, now)
+        manifest = self._manifest(stage, fingerprint, now, receipts, time.perf_counter() - started)
+        self.work.commit(pending, manifest)
+        result = StageResult(
+            stage.name, "done", status.why, len(receipts), ran, time.perf_counter() - started, manifest
+        )
+        self.reporter.stage_finished(result)
+        return result
+
+    def _tasks(self, stage: Stage, job: Job) -> tuple[list[Receipt], int]:
+        """Do the tasks that are missing, phase by phase; all receipts in task order."""
+        before = job.pending.receipts()
+        receipts: list[Receipt] = []
+        total = done = ran = 0
+        for tasks in stage.phases(job):
+            missing = [task for task in tasks if task.name not in before]
+            total += sum(task.size for task in tasks)
+            done += sum(task.size for task in tasks if task.name in before)
+            self.reporter.tasks_known(stage.name, stage.unit, total, done)
+            finished = {task.name: before[task.name] for task in tasks if task.name in before}
+            within = _Within(self.reporter, stage.name)
+            job.progress = within.progress
+            for task, receipt in self.executor.run(stage, missing, job):
+                finished[task.name] = receipt
+                within.task_done(task.size)
+                ran += 1
+            receipts += [finished[task.name] for task in tasks]
+        return receipts, ran
+
+    def _unchanged(self, stage: Stage, before: Mapping[str, Any]) -> None:
+        """Refuse to commit what was made from files that changed meanwhile."""
+        upstream = {name: _there(known) for name, known in self.found.items()}
+        now = made_from(stage, self.config, self.work, upstream)
+        changes = differences(before, now)
+        if changes:
+            raise InputError(
+                f"the input changed while {stage.name} was running: {'; '.join(changes)}",
+                hint="Nothing was committed. Run the command again when the files are final.",
+            )
+
+    def _manifest(
+        self, stage: Stage, fingerprint: str, now: Mapping[str, Any], receipts: Sequence[Receipt], seconds: float
+    ) -> Manifest:
+        counts: dict[str, int] = {}
+        facts: dict[str, Any] = {}
+        for receipt in receipts:
+            facts |= receipt.facts
+            for key, value in receipt.counts.items():
+                counts[key] = counts.get(key, 0) + value
+        return Manifest(
+            stage=stage.name,
+            fingerprint=fingerprint,
+            made_from=now,
+            parts=tuple(part for receipt in receipts for part in receipt.parts),
+            outputs=stage.outputs(receipts),
+            tasks={r.task: {"counts": dict(r.counts), "facts": dict(r.facts), "cpu_seconds": r.cpu_seconds,
+                            "wall_seconds": r.wall_seconds, "peak_rss_bytes": r.peak_rss_bytes} for r in receipts},
+            counts=counts,
+            facts=facts,
+            seed=self.config.seed,
+            wall_seconds=round(sum(r.wall_seconds for r in receipts), 3),
+            cpu_seconds=round(sum(r.cpu_seconds for r in receipts), 3),
+            peak_rss_bytes=max([peak_rss_bytes(), *(r.peak_rss_bytes for r in receipts)]),
+            tool_version=negmine.__version__,
+            libraries=dict(_versions()),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+
+def _there(status: StageStatus) -> Manifest:
+    assert status.manifest is not None
+    return status.manifest
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in _LIBRARIES:
+        try:
+            yield name, importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+
+
+class _Within:
+    """Progress inside tasks: what a task reported itself is not counted again at its end."""
+
+    def __init__(self, reporter: Reporter, stage: str) -> None:
+        self._reporter, self._stage, self._units = reporter, stage, 0
+
+    def progress(self, units: int) -> None:
+        self._units += units
+        self._reporter.advanced(self._stage, units)
+
+    def task_done(self, size: int) -> None:
+        if size > self._units:
+            self._reporter.advanced(self._stage, size - self._units)
+        self._units = 0
+
+
+def _reuse(work: WorkDir, manifest: Manifest, folder: Path, keep: Any) -> None:
+    """Take over the tasks of a damaged stage whose files are all as they were written."""
+    bad = {part.task for part, _ in work.damage(manifest)}
+    by_task: dict[str, list[Part]] = {}
+    for part in manifest.parts:
+        by_task.setdefault(part.task, []).append(part)
+    for name, record in manifest.tasks.items():
+        if name in bad:
+            continue
+        parts = by_task.get(name, [])
+        for part in parts:
+            target = folder / part.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            target.hardlink_to(work.stage(manifest.stage) / part.path)
+        keep(Receipt(task=name, parts=tuple(parts), **record))
+
+
+def leftovers(config: Config) -> list[Path]:
+    """What no manifest names and no interrupted stage could still use."""
+    current = {s.stage: digest_of(s.made_from) for s in status(config) if s.made_from is not None}
+    return list(WorkDir(Path(config.work_dir)).leftovers(current))
+
+
+def clean(config: Config, paths: Iterable[Path]) -> None:
+    """Delete ``paths`` (from ``leftovers``) under the lock."""
+    import shutil
+
+    with writing(Path(config.work_dir)):
+        for path in paths:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,38 @@
+"""Reading what a run left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from negmine import schemas
+from negmine.config import Config
+from negmine.errors import ArtifactError
+from negmine.store.tables import read_columns
+from negmine.store.workdir import WorkDir
+
+
+def read_verdicts(run: Config | str | Path) -> pa.Table:
+    """Every candidate with its verdict (``schemas.VERDICTS``), in query order.
+
+    ``run`` is a config or the path of a work_dir. Raises ArtifactError when filter has not
+    finished there or a file is damaged.
+    """
+    work = WorkDir(Path(run.work_dir if isinstance(run, Config) else run))
+    manifest = work.manifest("filter")
+    if manifest is None:
+        raise ArtifactError(
+            "filter has not finished in this run", where=str(work.root), hint="Run: negmine run -c CONFIG"
+        )
+    paths = sorted(part.path for part in manifest.parts if part.path.startswith("part-"))
+    tables: list[Any] = [read_columns(work.file(manifest, path), schemas.VERDICTS.names) for path in paths]
+    return pa.concat_tables(tables)
+
+
+def read_negatives(run: Config | str | Path) -> pa.Table:
+    """The kept negatives: the rows of ``read_verdicts`` whose verdict is ``kept``."""
+    table = read_verdicts(run)
+    return table.filter(pc.equal(table["verdict"], "kept"))

@@ -1,0 +1,1 @@
+"""Which candidates may be negatives, which are taken: pure functions over arrays."""

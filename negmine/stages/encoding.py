@@ -1,0 +1,48 @@
+"""How a config's ``embed`` section becomes an encoder, and what identifies it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from negmine.config import Config
+from negmine.encoders.base import Encoder
+from negmine.encoders.model_files import model_digests, resolve_model
+from negmine.store.digests import DigestCache
+
+
+def model_folder(config: Config, *, download: bool = True) -> Path:
+    """The folder of ``embed.model``. Raises InputError when there is no such model."""
+    assert config.embed.model is not None
+    return resolve_model(config.embed.model, config.embed.revision, download=download)
+
+
+def encoder_identity(config: Config, digests: DigestCache) -> dict[str, Any]:
+    """Digests of the model's weights, tokenizer, pooling and settings files."""
+    return model_digests(model_folder(config, download=False), config.embed.backend, digests.digest)
+
+
+def load_encoder(config: Config) -> Encoder:
+    """The model of the config, loaded and ready."""
+    from negmine.encoders.sentence_transformer import SentenceTransformerEncoder, Settings
+
+    embed = config.embed
+    return SentenceTransformerEncoder(
+        model_folder(config),
+        Settings(
+            backend=embed.backend,
+            device=embed.device,
+            dtype=embed.dtype,
+            query_prompt=embed.query_prompt,
+            query_prompt_name=embed.query_prompt_name,
+            document_prompt=embed.document_prompt,
+            document_prompt_name=embed.document_prompt_name,
+            max_seq_length=embed.max_seq_length,
+            truncate_dim=embed.truncate_dim,
+            normalize=embed.normalize,
+            similarity=embed.similarity,
+            batch_size=None if embed.batch_size == "auto" else embed.batch_size,
+            trust_remote_code=embed.trust_remote_code,
+            threads=None if config.threads == "auto" else config.threads,
+        ),
+    )

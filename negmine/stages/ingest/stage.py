@@ -1,0 +1,146 @@
+"""ingest: documents, queries and positives as tables, with everything refused that is not sound."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from negmine import schemas
+from negmine.config import Config
+from negmine.errors import InputError
+from negmine.readers.bad_rows import BadRows
+from negmine.selection.identity import EXCLUSION_REASONS, excluded_passages
+from negmine.stages.base import Job, Stage, Task
+from negmine.stages.ingest.documents import Corpus, Documents
+from negmine.stages.ingest.labels import Labels, Queries
+from negmine.stages.ingest.sources import Files, PairLabels, add_corpus, qrels_labels
+from negmine.store.manifest import Receipt, output_digest
+from negmine.store.tables import TableWriter
+
+
+class IngestStage(Stage):
+    """One task: labels refer to documents, so a file can only be judged with the others."""
+
+    name = "ingest"
+    unit = "files"
+    keys = ("data.format", "data.columns", "data.metadata", "data.min_grade", "data.on_bad_row")
+
+    def inputs(self, config: Config) -> Mapping[str, Path]:
+        files = Files.of(config).by_key()
+        for key, path in files.items():
+            if not path.is_file():
+                raise InputError("this file does not exist", where=str(path), hint=f"Check {key}.")
+        return files
+
+    def phases(self, job: Job) -> Iterator[Sequence[Task]]:
+        yield [Task("tables")]
+
+    def execute(self, task: Task, job: Job) -> Mapping[str, int]:
+        config = job.config
+        files = Files.of(config)
+        bad_rows = BadRows(config.data.on_bad_row)
+        spool = job.pending.path / ".tmp-documents.parquet"
+        spool.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            corpus, queries, labels, counts = _read(files, config, spool, bad_rows)
+            return counts | _write(job, corpus, queries, labels, bad_rows)
+        finally:
+            spool.unlink(missing_ok=True)
+
+    def outputs(self, receipts: Sequence[Receipt]) -> dict[str, str]:
+        named: dict[str, str] = dict(receipts[0].facts["outputs"])
+        for part in receipts[0].parts:
+            named[part.path.split(".")[0]] = output_digest([part])
+        return named
+
+
+def _read(
+    files: Files, config: Config, spool: Path, bad_rows: BadRows
+) -> tuple[Corpus, Queries, Labels, dict[str, int]]:
+    source = files.corpus or files.pairs
+    documents = Documents(spool, config.data.metadata, str(source))
+    pairs = PairLabels(files.pairs) if files.pairs is not None else None
+    if files.corpus is not None:
+        add_corpus(documents, files.corpus, config, bad_rows)
+    if pairs is not None:
+        known = documents.text_index() if files.corpus is not None else None
+        before = documents.count
+        pairs.read(config, documents, known, bad_rows)
+        added = documents.count - before if known is not None else 0
+    documents.close()
+    corpus = Corpus(documents, bad_rows)
+    if pairs is not None:
+        queries, labels = pairs.resolve(corpus, bad_rows)
+    else:
+        queries, labels = qrels_labels(files, config, corpus, documents.blank, bad_rows)
+        added = 0
+    used = np.zeros(len(queries.ids), bool)
+    used[labels.query] = True
+    if not used.any():
+        raise InputError("no query has a positive", where=str(files.pairs or files.qrels), hint="Check the data files.")
+    row_of = np.cumsum(used) - 1
+    counts = {
+        "corpus_rows": documents.given,
+        "query_rows": len(queries.ids),
+        "blank_documents": documents.blank,
+        "positives_added_to_corpus": added,
+        "queries_without_positive": int((~used).sum()),
+        "rows_rejected": len(bad_rows.rejected),
+    }
+    return corpus, queries.only(used), Labels(row_of[labels.query], labels.document, labels.grade), counts
+
+
+def _write(job: Job, corpus: Corpus, queries: Queries, labels: Labels, bad_rows: BadRows) -> dict[str, int]:
+    number, standing = queries.numbered()
+    labels = labels.by_query(number)
+    query, passage, reason = excluded_passages(
+        number[labels.query],
+        labels.document,
+        queries.digests[standing],
+        corpus.passage,
+        corpus.is_first,
+        corpus.passage_digests,
+        corpus.text_digests,
+    )
+    with job.publish("corpus.parquet") as output:
+        output.rows, passages_digest = corpus.write(output.path, job.config.data.metadata)
+    tables: list[tuple[str, Any, dict[str, Any]]] = [
+        ("queries.parquet", schemas.QUERIES, queries.columns(number)),
+        (
+            "positives.parquet",
+            schemas.POSITIVES,
+            {
+                "query_id": queries.ids.take(labels.query),
+                "doc_id": corpus.ids.take(labels.document),
+                "grade": labels.grade,
+                "query": number[labels.query],
+                "passage": corpus.passage[labels.document],
+            },
+        ),
+        (
+            "excluded.parquet",
+            schemas.EXCLUDED,
+            {"query": query, "passage": passage, "reason": np.array(EXCLUSION_REASONS)[reason].tolist()},
+        ),
+    ]
+    for name, schema, columns in tables:
+        with job.publish(name) as output, TableWriter(output.path, schema) as writer:
+            writer.write(columns)
+            output.rows = writer.rows
+    with job.publish("rejected.jsonl") as output:
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in bad_rows.rejected]
+        output.path.write_text("".join(lines), "utf-8")
+        output.rows = len(lines)
+    job.facts["outputs"] = {"passage_texts": passages_digest, "query_texts": queries.content_digest(standing)}
+    return {
+        "documents": len(corpus.ids),
+        "passages": corpus.passages,
+        "queries": len(queries.ids),
+        "distinct_queries": len(standing),
+        "positives": len(labels.query),
+        "most_positives": int(np.bincount(number[labels.query]).max()),
+    }

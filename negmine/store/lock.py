@@ -1,0 +1,52 @@
+"""One writer per run."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from negmine.errors import LockedError
+
+
+@contextlib.contextmanager
+def writing(work_dir: Path) -> Iterator[None]:
+    """Hold the run's lock. The kernel frees it when the holder dies, however it dies.
+
+    Raises LockedError that says who holds it since when.
+    """
+    path = work_dir / ".lock"
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LockedError(
+                f"another negmine command is writing to this run ({_holder(path)})",
+                where=str(work_dir),
+                hint="Wait for it to end, or use another work_dir.",
+            ) from error
+        file.seek(0)
+        file.truncate()
+        command = " ".join(["negmine", *sys.argv[1:2]])
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since, "command": command}, file)
+        file.flush()
+        try:
+            yield
+        finally:
+            file.seek(0)
+            file.truncate()
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_text("utf-8"))
+        return f"{holder['command']}, process {holder['pid']} on {holder['host']}, since {holder['since']}"
+    except (OSError, ValueError, KeyError):
+        return "it started this moment"

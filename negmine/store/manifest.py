@@ -1,0 +1,126 @@
+"""What a finished stage says of itself: the files it left, what they were made from, what it cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from negmine.errors import ArtifactError
+from negmine.store.files import read_json, write_json
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a JSON value in its canonical form."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Part:
+    """One published file: its path inside the stage's folder, the task that wrote it, its digest."""
+
+    path: str
+    rows: int
+    bytes: int
+    digest: str
+    task: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Proof that a task finished: what it published, what it counted, what it cost."""
+
+    task: str
+    parts: tuple[Part, ...]
+    counts: Mapping[str, int]
+    facts: Mapping[str, Any]
+    cpu_seconds: float
+    wall_seconds: float
+    peak_rss_bytes: int
+
+    def save(self, path: Path) -> None:
+        write_json(path, asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> Receipt:
+        record = read_json(path)
+        try:
+            return cls(**{**record, "parts": tuple(Part(**part) for part in record["parts"])})
+        except (KeyError, TypeError) as error:
+            raise ArtifactError("this receipt is damaged", where=str(path)) from error
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``manifest.json`` of a stage; ``fingerprint`` is the digest of ``made_from``."""
+
+    stage: str
+    fingerprint: str
+    made_from: Mapping[str, Any]
+    parts: tuple[Part, ...]
+    outputs: Mapping[str, str]
+    tasks: Mapping[str, Mapping[str, Any]]
+    counts: Mapping[str, int]
+    facts: Mapping[str, Any]
+    seed: int
+    wall_seconds: float
+    cpu_seconds: float
+    peak_rss_bytes: int
+    tool_version: str
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+
+    def save(self, path: Path) -> None:
+        record = asdict(self)
+        write_json(path, {**record, "digest": digest_of(json.loads(json.dumps(record)))})
+
+    @classmethod
+    def load(cls, path: Path) -> Manifest:
+        """Read and check a manifest. Raises ArtifactError when its own digest does not hold."""
+        record = read_json(path)
+        damaged = ArtifactError("this manifest is damaged: its digest does not match its content", where=str(path))
+        if not isinstance(record, dict) or record.pop("digest", None) != digest_of(record):
+            raise damaged
+        try:
+            return cls(**{**record, "parts": tuple(Part(**part) for part in record["parts"])})
+        except (KeyError, TypeError) as error:
+            raise damaged from error
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What changed between two ``made_from`` records, one short sentence each."""
+    found: list[str] = []
+    for kind in sorted(set(before) | set(now)):
+        old, new = before.get(kind), now.get(kind)
+        if old == new:
+            continue
+        if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+            found.append(f"{kind} changed: {_short(old)} -> {_short(new)}")
+            continue
+        for key in sorted(set(old) | set(new)):
+            was, now_is = old.get(key), new.get(key)
+            if was == now_is:
+                continue
+            if kind == "config":
+                found.append(f"{key} changed: {_short(was)} -> {_short(now_is)}")
+            elif kind == "inputs":
+                found.append(f"the file of {key} changed")
+            elif kind == "upstream":
+                found.append(f"{key} changed")
+            else:
+                found.append(f"{kind} {key} changed")
+    return found
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def output_digest(parts: Sequence[Part]) -> str:
+    """One digest for a list of files: their names and contents, in order."""
+    return digest_of([[part.path, part.digest] for part in parts])

@@ -1,0 +1,128 @@
+"""Arrow tables in Parquet, written the same way everywhere so that equal rows are equal bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from negmine.store.files import replacing
+
+ROW_GROUP = 16_384
+
+
+class TableWriter:
+    """Writes record batches of one schema, in row groups that do not depend on how they come."""
+
+    def __init__(self, path: Path, schema: pa.Schema, *, row_group: int = ROW_GROUP) -> None:
+        self.rows = 0
+        self._schema = schema
+        self._row_group = row_group
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
+        vector = any(pa.types.is_fixed_size_list(field.type) for field in schema)
+        self._writer = pq.ParquetWriter(
+            path,
+            schema,
+            compression="none" if vector else "zstd",
+            use_dictionary=[f.name for f in schema if pa.types.is_string(f.type)],
+            write_statistics=not vector,
+        )
+
+    def write(self, columns: dict[str, Any]) -> None:
+        """Append rows given as one array or list per column."""
+        arrays = [_array(columns[field.name], field.type) for field in self._schema]
+        self.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+
+    def write_table(self, table: pa.Table) -> None:
+        self._waiting.append(table)
+        self._waiting_rows += table.num_rows
+        self.rows += table.num_rows
+        while self._waiting_rows >= self._row_group:
+            self._flush(self._row_group)
+
+    def _flush(self, rows: int) -> None:
+        table = pa.concat_tables(self._waiting)
+        self._writer.write_table(table.slice(0, rows), row_group_size=rows)
+        self._waiting = [table.slice(rows)]
+        self._waiting_rows = table.num_rows - rows
+
+    def close(self) -> None:
+        if self._waiting_rows:
+            self._flush(self._waiting_rows)
+        self._writer.close()
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._writer.close()
+
+
+def _array(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if isinstance(values, pa.Array):
+        return values if values.type == kind else values.cast(kind)
+    if isinstance(values, np.ndarray) and values.ndim == 2:
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=kind)
+    return pa.array(values, type=kind)
+
+
+def write_table(path: Path, schema: pa.Schema, columns: dict[str, Any]) -> int:
+    """Publish one table; the number of rows."""
+    with replacing(path) as temporary, TableWriter(temporary, schema) as writer:
+        writer.write(columns)
+    return writer.rows
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a whole file."""
+    return pq.read_table(path, columns=list(columns), use_threads=False)
+
+
+def iter_batches(path: Path, columns: Sequence[str], rows: int = ROW_GROUP) -> Iterator[pa.RecordBatch]:
+    """Some columns of a file, by batches of at most ``rows``."""
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(batch_size=rows, columns=list(columns), use_threads=False)
+
+
+def to_numpy(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """A numeric column without nulls as an array (n,), a vector column as (n, d)."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+        if isinstance(column, pa.ChunkedArray):
+            column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+    if pa.types.is_fixed_size_list(column.type):
+        width = column.type.list_size
+        return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    return column.to_numpy(zero_copy_only=False)
+
+
+def rows_between(path: Path, key: str, low: int, high: int, columns: Sequence[str]) -> pa.Table:
+    """Rows whose integer column ``key`` (ascending in the file) lies in [low, high).
+
+    Only row groups whose statistics overlap the interval are read.
+    """
+    pieces = []
+    with pq.ParquetFile(path) as file:
+        wanted = list(dict.fromkeys([*columns, key]))
+        position = file.schema_arrow.get_field_index(key)
+        schema = pa.schema([file.schema_arrow.field(name) for name in wanted])
+        for group in range(file.num_row_groups):
+            statistics = file.metadata.row_group(group).column(position).statistics
+            if statistics is not None and (statistics.max < low or statistics.min >= high):
+                continue
+            table = file.read_row_group(group, columns=wanted, use_threads=False)
+            values = to_numpy(table[key])
+            start, stop = np.searchsorted(values, [low, high])
+            pieces.append(table.select(wanted).slice(start, stop - start))
+    return pa.concat_tables(pieces) if pieces else schema.empty_table()
