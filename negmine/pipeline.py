@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import negmine
-from negmine.config import Config, get
+from negmine.config import Config, all_keys, get
 from negmine.errors import ArtifactError, InputError, NegmineError, StaleError
 from negmine.executors import Executor, LocalExecutor
 from negmine.schemas import SCHEMA_VERSION
@@ -90,7 +90,11 @@ def made_from(stage: Stage, config: Config, work: WorkDir, upstream: Mapping[str
     """Everything that decides a stage's output. Raises InputError for files that are not there."""
     return {
         "schema": {"version": SCHEMA_VERSION},
-        "config": {key: get(config, key) for key in stage.keys},
+        "config": {
+            key: get(config, key)
+            for key in all_keys()
+            if any(key == own or key.startswith(f"{own}.") for own in stage.keys_used(config))
+        },
         "inputs": {key: work.digests.digest(path) for key, path in stage.inputs(config).items()},
         "upstream": {
             f"{name} {output}": upstream[name].outputs[output]
@@ -116,7 +120,7 @@ def _stage_status(stage: Stage, config: Config, work: WorkDir, found: Mapping[st
     try:
         manifest = work.manifest(name)
     except ArtifactError as error:
-        return StageStatus(name, "damaged", str(error))
+        return StageStatus(name, "damaged", f"manifest.json: {error.cause}")
     waiting = [upstream for upstream in stage.reads if found[upstream].state != "current"]
     if waiting:
         state: State = "stale" if manifest else "missing"
@@ -199,9 +203,8 @@ class _Runner:
         for name in wanted:
             status = _stage_status(STAGES[name], self.config, self.work, self.found)
             if status.state == "damaged" and not (repair and name == until):
-                raise damaged(name, self.work.stage(name) / "manifest.json", status.why) if status.manifest is None else (
-                    damaged(name, self.work.stage(name) / status.why.split(": ")[0], status.why.split(": ", 1)[1])
-                )
+                path, _, problem = status.why.partition(": ")
+                raise damaged(name, self.work.stage(name) / path, problem)
             if status.state == "current":
                 result = StageResult(name, "current", status.why, status.tasks_done, 0, 0.0, _there(status))
                 self.reporter.stage_finished(result)
@@ -218,7 +221,7 @@ class _Runner:
                 for later in [until] if only else wanted:
                     STAGES[later].check(self.config, result.manifest.counts)
             results.append(result)
-        exports = ()
+        exports: tuple[Path, ...] = ()
         if until == "export":
             folder = self.work.stage("export")
             exports = tuple(folder / part.path for part in results[-1].manifest.parts if part.task.startswith("file-"))

@@ -49,9 +49,7 @@ class DataConfig(Section):
         default="auto",
         description="Layout of the data; `auto` tells it by which of the keys below are set.",
     )
-    path: PathText | None = Field(
-        default=None, description="A folder in BEIR layout, instead of single files."
-    )
+    path: PathText | None = Field(default=None, description="A folder in BEIR layout, instead of single files.")
     pairs: PathText | None = Field(
         default=None,
         description="Queries with their positives: .jsonl, .json, .csv, .tsv, .parquet; also .gz, .zst.",
@@ -60,16 +58,10 @@ class DataConfig(Section):
         default=None,
         description="The documents; without it the distinct positives of `data.pairs` are the corpus.",
     )
-    queries: PathText | None = Field(
-        default=None, description="The queries, with `data.qrels` and `data.corpus`."
-    )
-    qrels: PathText | None = Field(
-        default=None, description="Which documents are positives of which queries."
-    )
+    queries: PathText | None = Field(default=None, description="The queries, with `data.qrels` and `data.corpus`.")
+    qrels: PathText | None = Field(default=None, description="Which documents are positives of which queries.")
     split: Text = Field(default="train", description="Which `qrels/<split>.tsv` of a BEIR folder to read.")
-    columns: ColumnsConfig = Field(
-        default_factory=ColumnsConfig, description="The names of the columns in your files."
-    )
+    columns: ColumnsConfig = Field(default_factory=ColumnsConfig, description="The names of the columns in your files.")
     metadata: Annotated[Names, AfterValidator(_free_names)] = Field(
         default=(), description="Corpus columns to carry along into the run."
     )
@@ -98,9 +90,7 @@ class DataConfig(Section):
         if self.format == "pairs" and self.pairs is None:
             yield Problem(("format",), "'pairs' needs data.pairs, which is not set")
         elif self.format == "beir" and self.pairs is not None:
-            yield Problem(
-                ("pairs",), "cannot be used with data.format beir", "Use data.path, or data.format: pairs."
-            )
+            yield Problem(("pairs",), "cannot be used with data.format beir", "Use data.path, or data.format: pairs.")
         elif self.pairs is not None:
             clash = [key for key in ("path", "queries", "qrels") if getattr(self, key) is not None]
             for key in clash:
@@ -141,18 +131,14 @@ class EmbedConfig(Section):
     )
     backend: Literal["torch", "onnx", "openvino"] = Field(default="torch", description="What runs the model.")
     revision: Text | None = Field(default=None, description="Branch, tag or commit of a hub model.")
-    device: Text = Field(
-        default="auto", description="Where the model runs: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`."
-    )
+    device: Text = Field(default="auto", description="Where the model runs: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.")
     dtype: Literal["float32", "float16", "bfloat16"] = Field(
         default="float32", description="Precision the model computes in."
     )
     query_prompt: Text | None = Field(default=None, description="Text put before every query.")
     query_prompt_name: Text | None = Field(default=None, description="Name of the model's own query prompt.")
     document_prompt: Text | None = Field(default=None, description="Text put before every document.")
-    document_prompt_name: Text | None = Field(
-        default=None, description="Name of the model's own document prompt."
-    )
+    document_prompt_name: Text | None = Field(default=None, description="Name of the model's own document prompt.")
     max_seq_length: int | None = Field(
         default=None, ge=1, description="Tokens of a text the model reads; the model's own limit when null."
     )
@@ -185,9 +171,7 @@ class EmbedConfig(Section):
                 if getattr(self, key) != EmbedConfig.model_fields[key].default:
                     yield Problem((key,), "applies only to embed.model, which is not set", "Remove it.")
         elif self.revision is not None and self.model is not None and _is_not_on_hub(self.model):
-            yield Problem(
-                ("revision",), "applies only to a hub model, and embed.model is not one", "Remove it."
-            )
+            yield Problem(("revision",), "applies only to a hub model, and embed.model is not one", "Remove it.")
         for kind in ("query", "document"):
             prompt, name = f"{kind}_prompt", f"{kind}_prompt_name"
             if self.vectors is None and getattr(self, prompt) is not None and getattr(self, name) is not None:
@@ -218,7 +202,8 @@ def is_local_model(model: str, folder: str | None = None) -> bool:
     """Whether a model name is a path: it begins like one, or is a folder that exists (in ``folder``)."""
     if "://" in model:
         return False
-    return model.startswith((".", "/", "~")) or os.path.isdir(os.path.join(folder or "", model))
+    # unlike Path.is_dir, isdir is also false for what no file system could hold
+    return model.startswith((".", "/", "~")) or os.path.isdir(os.path.join(folder or "", model))  # noqa: PTH112, PTH118
 
 
 def _is_not_on_hub(model: str) -> bool:

@@ -29,7 +29,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     document = _parse_file(file)
     for override in overrides:
         _override(document, override)
-    return _checked(document, os.path.dirname(os.path.abspath(file)), file)
+    return _checked(document, str(Path(file).absolute().parent), file)
 
 
 def config_from_dict(mapping: Mapping[str, Any], base_dir: str | os.PathLike[str] | None = None) -> Config:
@@ -40,7 +40,7 @@ def config_from_dict(mapping: Mapping[str, Any], base_dir: str | os.PathLike[str
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"a config is a mapping of keys, not {type(mapping).__name__}")
-    return _checked(Document(_plain(mapping)), os.path.abspath(base_dir or os.getcwd()), None)
+    return _checked(Document(_plain(mapping)), str(Path(base_dir or ".").absolute()), None)
 
 
 def _checked(document: Document, folder: str, file: str | None) -> Config:
@@ -97,9 +97,7 @@ def _override(document: Document, override: str) -> None:
     dotted, equals, text = override.partition("=")
     dotted = dotted.strip()
     if not equals or not dotted:
-        raise ConfigError(
-            "expected key.path=value", where=f"--set {override}", hint="For example: --set mine.k=50"
-        )
+        raise ConfigError("expected key.path=value", where=f"--set {override}", hint="For example: --set mine.k=50")
     names = split_key(dotted)
     if not is_key(names):
         raise ConfigError("there is no such key", where=f"--set {dotted}", hint=suggest(names) or None)
@@ -159,14 +157,15 @@ def _resolve_paths(document: Document, folder: str) -> None:
         if not isinstance(node, dict) or not isinstance(node.get(last), str):
             continue
         spot = document.spot(names, key=False)
-        base = os.getcwd() if spot is not None and spot.override is not None else folder
+        base = str(Path.cwd()) if spot is not None and spot.override is not None else folder
         node[last] = _absolute(node[last], base, is_model=key == "embed.model")
 
 
 def _absolute(value: str, base: str, *, is_model: bool) -> str:
     if not value or "://" in value or "\0" in value or (is_model and not is_local_model(value, base)):
         return value
-    return os.path.abspath(os.path.join(base, os.path.expanduser(value)))
+    # not Path.resolve: a path through a link stays the one that was written
+    return os.path.abspath(os.path.join(base, os.path.expanduser(value)))  # noqa: PTH100, PTH111, PTH118
 
 
 def _plain(value: Any) -> Any:

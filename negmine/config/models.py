@@ -48,9 +48,7 @@ class IndexConfig(Section):
 
     def problems(self) -> Iterator[Problem]:
         if self.dense == "exact" and self.search_params is not None:
-            yield Problem(
-                ("search_params",), "applies only to a faiss index, and index.dense is exact", "Remove it."
-            )
+            yield Problem(("search_params",), "applies only to a faiss index, and index.dense is exact", "Remove it.")
 
 
 class MineConfig(Section):
@@ -165,26 +163,18 @@ class Config(Section):
     """Everything a run depends on."""
 
     work_dir: PathText = Field(default="runs/negmine", description="Folder that a run writes to.")
-    seed: int = Field(
-        default=0, ge=0, description="Decides every random choice: equal seeds give equal files."
-    )
+    seed: int = Field(default=0, ge=0, description="Decides every random choice: equal seeds give equal files.")
     memory_limit: MemorySize = Field(
         default=2 * 10**9,
         description="Memory the tool plans its work inside, such as 500MB, 2GB or 1.5GiB.",
         json_schema_extra={"default": "2GB"},
     )
-    threads: CountOrAuto = Field(
-        default="auto", description="Threads to compute with; `auto` takes all there are."
-    )
+    threads: CountOrAuto = Field(default="auto", description="Threads to compute with; `auto` takes all there are.")
     data: DataConfig = Field(description="Where the queries, their positives and the corpus come from.")
     embed: EmbedConfig = Field(description="How texts become vectors.")
-    index: IndexConfig = Field(
-        default_factory=IndexConfig, description="The search structure over the corpus vectors."
-    )
+    index: IndexConfig = Field(default_factory=IndexConfig, description="The search structure over the corpus vectors.")
     mine: MineConfig = Field(default_factory=MineConfig, description="How many candidates are looked at.")
-    filter: FilterConfig = Field(
-        default_factory=FilterConfig, description="Which candidates become negatives."
-    )
+    filter: FilterConfig = Field(default_factory=FilterConfig, description="Which candidates become negatives.")
     export: Annotated[tuple[ExportConfig, ...], Strict(False)] = Field(
         default_factory=lambda: (ExportConfig(format="triplet", file="train.jsonl"),),
         min_length=1,
@@ -211,6 +201,4 @@ class Config(Section):
         for i, name in enumerate(names):
             if name in names[:i]:
                 first = names.index(name)
-                yield Problem(
-                    (f"export.{i}.file",), f"{self.export[i].file!r} is also the file of export.{first}"
-                )
+                yield Problem((f"export.{i}.file",), f"{self.export[i].file!r} is also the file of export.{first}")

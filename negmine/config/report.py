@@ -119,32 +119,29 @@ def _blamed(section: KeyPath, problem: Problem, document: Document) -> KeyPath:
 def _words(detail: ErrorDetails) -> tuple[str, str]:
     """Cause and hint for one detail of a validation error."""
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
+    text, hint = f"{found(value)} is not valid here", ""
     if kind == WORDED:
-        return context["text"], context["hint"]
-    if kind == "extra_forbidden":
-        return "there is no such key", suggest(detail["loc"], dotted=False)
-    if kind == "missing":
-        return "this key is missing", "It has no default."
-    if kind in _BOUNDS:
+        text, hint = context["text"], context["hint"]
+    elif kind == "extra_forbidden":
+        text, hint = "there is no such key", suggest(detail["loc"], dotted=False)
+    elif kind == "missing":
+        text, hint = "this key is missing", "It has no default."
+    elif kind in ("string_too_short", "too_short"):
+        text = "must not be empty"
+    elif kind in _BOUNDS:
         name, words = _BOUNDS[kind]
-        return f"must be {words} {context[name]:g}, found {_short(value)}", ""
-    if kind == "literal_error":
+        text = f"must be {words} {context[name]:g}, found {found(value).removeprefix('the number ')}"
+    elif kind == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
         hint = nearest(value.lower(), choices) if isinstance(value, str) else ""
-        return f"expected {_one_of(choices)}, found {found(value)}", hint
-    if kind in ("string_too_short", "too_short"):
-        return "must not be empty", ""
-    if kind in _EXPECTED:
-        return f"expected {_EXPECTED[kind]}, found {found(value)}", _remedy(kind, value)
-    return f"{found(value)} is not valid here", ""
+        text = f"expected {_one_of(choices)}, found {found(value)}"
+    elif kind in _EXPECTED:
+        text, hint = f"expected {_EXPECTED[kind]}, found {found(value)}", _remedy(kind, value)
+    return text, hint
 
 
 def _one_of(choices: list[str]) -> str:
     return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
-
-
-def _short(value: Any) -> str:
-    return found(value).removeprefix("the number ")
 
 
 def _remedy(kind: str, value: Any) -> str:

@@ -68,7 +68,7 @@ def _from_hub(model: str, revision: str | None, download: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-    ignored = sorted(_UNUSED) + ["*.ot", "*.h5", "*.msgpack", "coreml/*"]
+    ignored = [*sorted(_UNUSED), "*.ot", "*.h5", "*.msgpack", "coreml/*"]
     try:
         return Path(snapshot_download(model, revision=revision, local_files_only=True, ignore_patterns=ignored))
     except (LocalEntryNotFoundError, ValueError, OSError):

@@ -51,8 +51,9 @@ class SentenceTransformerEncoder:
         for key in ("query_prompt_name", "document_prompt_name"):
             name = getattr(settings, key)
             if name is not None and name not in self._model.prompts:
+                known = ", ".join(sorted(self._model.prompts)) or "none"
                 raise ConfigError(
-                    f"the model has no prompt named '{name}' (it has: {', '.join(sorted(self._model.prompts)) or 'none'})",
+                    f"the model has no prompt named '{name}' (it has: {known})",
                     where=f"embed.{key}",
                     hint=f"Set embed.{key.removesuffix('_name')} to the text of the prompt instead.",
                 )
@@ -124,11 +125,13 @@ def _load(folder: Path, settings: Settings) -> Any:
     except ImportError as error:
         extra = "" if settings.backend == "torch" else f" with: pip install 'negmine[{settings.backend}]'"
         raise MissingDependencyError(
-            f"the {settings.backend} backend needs a package that is not installed ({error})", hint=f"Install it{extra}."
+            f"the {settings.backend} backend needs a package that is not installed ({error})",
+            hint=f"Install it{extra}.",
         ) from error
     except Exception as error:  # whatever a damaged or foreign model folder makes the libraries raise
+        cause = str(error).splitlines()[0][:200] if str(error) else ""
         raise InputError(
-            f"the model cannot be loaded ({type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''})",
+            f"the model cannot be loaded ({type(error).__name__}: {cause})",
             where=str(folder),
             hint="Check embed.model, embed.backend and embed.device.",
         ) from error

@@ -33,7 +33,8 @@ def new_index(factory: str, dimension: int, similarity: str) -> Any:
 def set_search_params(index: Any, params: str) -> None:
     """Apply a faiss parameter string such as ``nprobe=32``. Raises ConfigError when it does not fit."""
     try:
-        faiss.ParameterSpace().set_index_parameters(index, params)
+        space: Any = faiss.ParameterSpace()
+        space.set_index_parameters(index, params)
     except RuntimeError as error:
         raise ConfigError(f"faiss cannot apply '{params}' to this index", where="index.search_params") from error
 

@@ -112,7 +112,7 @@ def _metric(similarity: str) -> tuple[int, bool]:
 
 
 def _as_score(values: np.ndarray, similarity: str) -> np.ndarray:
-    """faiss's value as a score: it gives squared distances for euclidean."""
+    """A value of faiss as a score: it gives squared distances for euclidean."""
     if similarity in ("cosine", "dot"):
         return values
     return -np.sqrt(np.maximum(values, 0)) if similarity == "euclidean" else -values

@@ -8,6 +8,8 @@ from negmine.stages.index import IndexStage
 from negmine.stages.ingest import IngestStage
 from negmine.stages.mine import MineStage
 
+__all__ = ["STAGES", "Stage"]
+
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (IngestStage(), EmbedStage(), IndexStage(), MineStage(), FilterStage(), ExportStage())

@@ -138,6 +138,10 @@ class Stage(ABC):
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Earlier stages it reads, and which of their outputs."""
 
+    def keys_used(self, config: Config) -> tuple[str, ...]:
+        """Those of ``keys`` that this config makes use of: changing another changes nothing."""
+        return self.keys
+
     def inputs(self, config: Config) -> Mapping[str, Path]:
         """Files of the user that this stage reads, by config key."""
         return {}
@@ -146,12 +150,11 @@ class Stage(ABC):
         """Further facts that decide the output, such as a model's weights."""
         return {}
 
-    def check(self, config: Config, counts: Mapping[str, Any] | None) -> None:
+    def check(self, config: Config, counts: Mapping[str, Any] | None) -> None:  # noqa: B027  most need none
         """Refuse what can be seen to fail before long work starts.
 
         ``counts`` are those of a current ingest, None before there is one.
         """
-        return None
 
     @abstractmethod
     def phases(self, job: Job) -> Iterator[Sequence[Task]]:

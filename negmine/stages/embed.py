@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class EmbedStage(Stage):
         "embed.part_rows",
         "embed.trust_remote_code",
     )
-    reads: Mapping[str, tuple[str, ...]] = {"ingest": ("passage_texts", "query_texts")}  # noqa: RUF012
+    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"ingest": ("passage_texts", "query_texts")}
 
     def inputs(self, config: Config) -> Mapping[str, Path]:
         if config.embed.vectors is None:
@@ -84,7 +84,8 @@ class EmbedStage(Stage):
         start, stop = task.args["start"], task.args["stop"]
         encoder = job.resource("encoder", lambda: load_encoder(job.config))
         encode = encoder.encode_passages if kind == "corpus" else encoder.encode_queries
-        rows = _table(job, kind).slice(start, stop, ["doc_id", "title", "text"] if kind == "corpus" else ["query_id", "text"])
+        columns = ["doc_id", "title", "text"] if kind == "corpus" else ["query_id", "text"]
+        rows = _table(job, kind).slice(start, stop, columns)
         texts = rows["text"].to_pylist()
         if kind == "corpus":
             texts = [passage_text(title, text) for title, text in zip(rows["title"].to_pylist(), texts, strict=True)]
@@ -123,7 +124,8 @@ class EmbedStage(Stage):
     def outputs(self, receipts: Sequence[Receipt]) -> dict[str, str]:
         parts = [part for receipt in receipts for part in receipt.parts]
         return {
-            kind: output_digest([part for part in parts if part.path.startswith(kind)]) for kind in ("corpus", "queries")
+            kind: output_digest([part for part in parts if part.path.startswith(f"{kind}/")])
+            for kind in ("corpus", "queries")
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,7 @@ class ExportStage(Stage):
     name = "export"
     unit = "queries"
     keys = ("export",)
-    reads: Mapping[str, tuple[str, ...]] = {  # noqa: RUF012
+    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "ingest": ("corpus", "queries"),
         "mine": ("all",),
         "filter": ("all",),
@@ -57,7 +57,8 @@ class _Chunk:
         self.start, self.stop = start, stop
         kept = read_columns(job.file("filter", path), schemas.VERDICTS.names)
         kept = kept.filter(pc.equal(kept["verdict"], "kept"))
-        self.kept = kept.take(pc.sort_indices(kept, [("query", "ascending"), ("score", "descending"), ("position", "ascending")]))
+        order = [("query", "ascending"), ("score", "descending"), ("position", "ascending")]
+        self.kept = kept.take(pc.sort_indices(kept, order))
         positives = rows_between(
             job.file("mine", "positives.parquet"), "query", start, stop, ["query", "passage", "score", "doc_id"]
         )
@@ -179,9 +180,10 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
 def _card(job: Job) -> Mapping[str, int]:
     manifest = job.manifest("ingest")
     files = []
+    receipts = job.pending.receipts().values()
     for export in job.config.export:
         names = _names(job, export)
-        rows = sum(part.rows for receipt in job.pending.receipts().values() for part in receipt.parts if part.path in names)
+        rows = sum(part.rows for receipt in receipts for part in receipt.parts if part.path in names)
         sizes = sum(job.own(name).stat().st_size for name in names)
         files.append(CardFile(export.format, export.scores, tuple(names), rows, sizes))
     card = Card(
@@ -189,7 +191,11 @@ def _card(job: Job) -> Mapping[str, int]:
         counts={name: manifest.counts[name] for name in ("distinct_queries", "positives", "passages")},
         negatives=job.manifest("filter").counts["negatives"],
         model=job.config.embed.model or "ready-made vectors",
-        settings=dict(job.config.filter.model_dump(mode="json")) | {"mine.k": job.config.mine.k, "seed": job.config.seed},
+        settings={
+            **{f"filter.{key}": value for key, value in job.config.filter.model_dump(mode="json").items()},
+            "mine.k": job.config.mine.k,
+            "seed": job.config.seed,
+        },
         example=_example(job),
     )
     with job.publish("README.md") as output:

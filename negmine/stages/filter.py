@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -32,12 +32,16 @@ class FilterStage(Stage):
     name = "filter"
     unit = "queries"
     keys = ("filter", "seed")
-    reads: Mapping[str, tuple[str, ...]] = {  # noqa: RUF012
+    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "ingest": ("queries", "excluded"),
         "embed": ("queries",),
         "index": ("all",),
         "mine": ("all",),
     }
+
+    def keys_used(self, config: Config) -> tuple[str, ...]:
+        draws = "random" in (config.filter.sampling_strategy, config.filter.on_shortage)
+        return self.keys if draws else ("filter",)
 
     def phases(self, job: Job) -> Iterator[Sequence[Task]]:
         queries = job.manifest("ingest").counts["distinct_queries"]
@@ -151,7 +155,9 @@ def _positions(query: np.ndarray, kept: np.ndarray, score: np.ndarray) -> pa.Arr
 
 
 def _cast(values: Any, kind: pa.DataType) -> Any:
-    return values if isinstance(values, pa.ChunkedArray) else pa.array(values, kind) if isinstance(values, np.ndarray) else values.cast(kind)
+    if isinstance(values, pa.ChunkedArray):
+        return values
+    return pa.array(values, kind) if isinstance(values, np.ndarray) else values.cast(kind)
 
 
 def _random_rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,7 +20,10 @@ class IndexStage(Stage):
     name = "index"
     unit = "passages"
     keys = ("index", "seed")
-    reads: Mapping[str, tuple[str, ...]] = {"embed": ("corpus",)}  # noqa: RUF012
+    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"embed": ("corpus",)}
+
+    def keys_used(self, config: Config) -> tuple[str, ...]:
+        return ("index",) if config.index.dense == "exact" else self.keys
 
     def check(self, config: Config, counts: Mapping[str, Any] | None) -> None:
         if config.index.dense != "exact" and counts is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +32,7 @@ class MineStage(Stage):
     name = "mine"
     unit = "queries"
     keys = ("mine",)
-    reads: Mapping[str, tuple[str, ...]] = {  # noqa: RUF012
+    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "ingest": ("corpus", "queries", "positives", "excluded"),
         "embed": ("queries",),
         "index": ("all",),
@@ -125,7 +125,10 @@ class _Search:
     def positives(self, task: Task) -> Mapping[str, int]:
         path = self.job.file("ingest", "positives.parquet")
         scored = 0
-        with self.job.publish("positives.parquet") as output, TableWriter(output.path, schemas.POSITIVE_SCORES) as writer:
+        with (
+            self.job.publish("positives.parquet") as output,
+            TableWriter(output.path, schemas.POSITIVE_SCORES) as writer,
+        ):
             for low in range(0, task.args["queries"], _POSITIVE_QUERIES):
                 high = min(low + _POSITIVE_QUERIES, task.args["queries"])
                 rows = rows_between(path, "query", low, high, ["query", "passage"])

@@ -83,8 +83,9 @@ class ReadyVectors:
         found = pc.index_in(wanted, value_set=ids)
         if found.null_count:
             row = int(np.flatnonzero(found.is_null().to_numpy(zero_copy_only=False))[0])
+            first = wanted[row].as_py()
             raise InputError(
-                f"{found.null_count} of {len(wanted)} {self._noun} have no vector, the first is '{wanted[row].as_py()}'",
+                f"{found.null_count} of {len(wanted)} {self._noun} have no vector, the first is '{first}'",
                 where=Where(str(self._source.file), column=self.id_column),
                 hint="Add the missing rows, or embed with a model (embed.model).",
             )

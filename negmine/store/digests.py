@@ -35,7 +35,8 @@ class DigestCache:
         self._changed = False
         if memory is not None:
             with contextlib.suppress(OSError, ValueError, TypeError):
-                self._known = {key: (list(stamp), str(digest)) for key, (stamp, digest) in json.loads(memory.read_bytes()).items()}
+                remembered = json.loads(memory.read_bytes())
+                self._known = {key: (list(stamp), str(digest)) for key, (stamp, digest) in remembered.items()}
 
     def digest(self, path: Path) -> str:
         """SHA-256 of the file. Raises OSError when it cannot be read."""

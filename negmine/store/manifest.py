@@ -110,7 +110,9 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             elif kind == "inputs":
                 found.append(f"the file of {key} changed")
             elif kind == "upstream":
-                found.append(f"{key} changed")
+                stage, _, output = key.partition(" ")
+                what = "output" if output == "all" else output.replace("_", " ")
+                found.append(f"the {what} of {stage} changed")
             else:
                 found.append(f"{kind} {key} changed")
     return found

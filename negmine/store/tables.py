@@ -95,7 +95,7 @@ def iter_batches(path: Path, columns: Sequence[str], rows: int = ROW_GROUP) -> I
         yield from file.iter_batches(batch_size=rows, columns=list(columns), use_threads=False)
 
 
-def to_numpy(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+def to_numpy(column: Any) -> np.ndarray:
     """A numeric column without nulls as an array (n,), a vector column as (n, d)."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
@@ -103,8 +103,10 @@ def to_numpy(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
             column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
     if pa.types.is_fixed_size_list(column.type):
         width = column.type.list_size
-        return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-    return column.to_numpy(zero_copy_only=False)
+        values: np.ndarray = column.flatten().to_numpy(zero_copy_only=False)
+        return values.reshape(-1, width)
+    plain: np.ndarray = column.to_numpy(zero_copy_only=False)
+    return plain
 
 
 def rows_between(path: Path, key: str, low: int, high: int, columns: Sequence[str]) -> pa.Table:

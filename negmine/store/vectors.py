@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +55,8 @@ class FlatVectors:
             start += size
 
 
-def _read_exactly(file, array: np.ndarray, path: Path) -> None:  # type: ignore[no-untyped-def]
-    view = memoryview(array).cast("B")
+def _read_exactly(file: RawIOBase, array: np.ndarray, path: Path) -> None:
+    view = memoryview(array.data).cast("B")
     while view:
         got = file.readinto(view)
         if not got:

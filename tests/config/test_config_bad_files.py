@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ CASES: list[dict[str, str]] = YAML(typ="safe", pure=True).load(Path(__file__).wi
 
 
 def refusal(file: str | Path, overrides: tuple[str, ...] = ()) -> ConfigError:
-    with pytest.raises(ConfigError, match="") as caught:
+    try:
         load_config(file, overrides)
-    return caught.value
+    except ConfigError as error:
+        return error
+    pytest.fail(f"{file} was not refused")
 
 
 @pytest.fixture
@@ -146,9 +149,15 @@ def test_a_long_line_is_cut_around_the_caret(folder: Path) -> None:
         ("mine={kk: 5}", "--set mine: mine.kk: there is no such key. Did you mean 'k'?"),
         ("mine.k=[1", "--set mine.k: the value cannot be read: a bracket is not closed"),
         ("mine.k=!x 1", "--set mine.k: YAML tags (a '!' before a value) are not supported. Remove the tag."),
-        ("export.3.file=a.jsonl", "--set export.3.file: there is no entry 3: the list has 1. Entries count from 0."),
+        (
+            "export.3.file=a.jsonl",
+            "--set export.3.file: there is no entry 3: the list has 1. Entries count from 0.",
+        ),
         ("export.x.file=a.jsonl", "--set export.x.file: there is no such key"),
-        ("mine.k=2", "--set mine.k: 5 negatives (filter.num_negatives) cannot come from 2 candidates (mine.k)"),
+        (
+            "mine.k=2",
+            "--set mine.k: 5 negatives (filter.num_negatives) cannot come from 2 candidates (mine.k)",
+        ),
     ],
 )
 def test_a_wrong_override_is_named(folder: Path, override: str, message: str) -> None:
@@ -171,8 +180,33 @@ def test_a_mapping_from_python_is_checked_too() -> None:
 
 
 _SCALARS = st.sampled_from(
-    ["1", "-1", "1e999", "null", "~", "true", "abc", "'x'", '"\\ud800"', "[]", "{}", "[a, 1]", "*a", "&a 1"]
-    + ["!!int x", ".nan", "2GB", "auto", "package://x", "~nobody/x", '"\\0"', "1_0", "0o9", "2020-01-01", "a: b"]
+    [
+        "1",
+        "-1",
+        "1e999",
+        "null",
+        "~",
+        "true",
+        "abc",
+        "'x'",
+        '"\\ud800"',
+        "[]",
+        "{}",
+        "[a, 1]",
+        "*a",
+        "&a 1",
+        "!!int x",
+        ".nan",
+        "2GB",
+        "auto",
+        "package://x",
+        "~nobody/x",
+        '"\\0"',
+        "1_0",
+        "0o9",
+        "2020-01-01",
+        "a: b",
+    ]
 )
 _LINES = st.builds(
     lambda depth, key, value: f"{'  ' * depth}{key}: {value}",
@@ -188,10 +222,8 @@ def test_any_text_is_a_config_or_a_config_error(text: str, tmp_path_factory: pyt
     """No text, however odd, raises anything but ConfigError."""
     file = tmp_path_factory.getbasetemp() / "any.yaml"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
-    try:
+    with suppress(ConfigError):
         load_config(file)
-    except ConfigError as error:
-        assert str(error)
 
 
 _PLAIN = st.recursive(
@@ -215,16 +247,12 @@ def test_any_mapping_is_a_config_or_a_config_error(values: dict[str, Any], model
         for parent in parents:
             node = node.setdefault(parent, {})
         node[last] = value
-    try:
+    with suppress(ConfigError):
         assert isinstance(config_from_dict(mapping), Config)
-    except ConfigError as error:
-        assert str(error)
 
 
 @given(text=st.text())
 def test_any_override_is_applied_or_refused(text: str) -> None:
     """The text of an override is a value or not YAML, and nothing else."""
-    try:
+    with suppress(NotYamlError):
         parse(text)
-    except NotYamlError as error:
-        assert error.flaw.text
