@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from negmine.errors import Where
 from negmine.readers.bad_rows import BadRows
 from negmine.readers.fields import BadFieldError, id_field, metadata_field, require_column, text_field
-from negmine.readers.rows import RowFile
+from negmine.readers.rows import Row, RowFile
 
+_TITLE = "title"  # Under this name, titles are optional; a name that was chosen must be there.
 _ID_ALIASES = ("_id", "id", "docid", "doc_id", "document_id", "pid")
 _TEXT_ALIASES = ("text", "contents", "content", "passage", "document", "body")
 
@@ -25,8 +27,12 @@ class CorpusColumns(Protocol):
 
 @dataclass
 class CorpusBatch:
-    """Parallel lists over documents; ``metadata`` has one list per carried column."""
+    """Parallel lists over documents; ``metadata`` has one list per carried column.
 
+    ``where`` gives the place of a row by its number in ``lines``.
+    """
+
+    where: Callable[[int], Where]
     doc_ids: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -41,32 +47,37 @@ def read_corpus(
 
     Raises InputError for a missing column, and for bad rows unless they are skipped.
     """
-    file = RowFile(path, bad_rows)
-    seen: set[str] = set()
-    first: list[str] | None = None
-    for rows in file.batches():
-        if first is None:
-            first = list(rows[0][1])
-            require_column(file, first, columns.doc_id, "data.columns.doc_id", _ID_ALIASES)
-            if columns.text not in first:
-                every = {name for _, row in rows for name in row}
-                require_column(file, sorted(every), columns.text, "data.columns.text", _TEXT_ALIASES)
-        batch = CorpusBatch(metadata={name: [] for name in metadata})
-        for number, row in rows:
-            try:
-                doc_id, title, text = id_field(row, columns.doc_id), text_field(row, columns.title), text_field(row, columns.text)
-                values = [metadata_field(row, name) for name in metadata]
-            except BadFieldError as error:
-                bad_rows.reject(file.where(number), str(error))
-                continue
-            seen.update(name for name in metadata if name in row)
-            batch.doc_ids.append(doc_id)
-            batch.titles.append(title)
-            batch.texts.append(text)
-            batch.lines.append(number)
-            for name, value in zip(metadata, values, strict=True):
-                batch.metadata[name].append(value)
-        yield batch
-    for name in metadata:
-        if name not in seen:
-            require_column(file, first or [], name, "data.metadata")
+    file = RowFile(path, (columns.doc_id, columns.text, columns.title, *metadata), bad_rows)
+    unseen = dict.fromkeys(metadata, "data.metadata")
+    if columns.title != _TITLE:
+        unseen[columns.title] = "data.columns.title"
+    for number, rows in enumerate(file.batches()):
+        if number == 0:
+            require_column(file, columns.doc_id, "data.columns.doc_id", _ID_ALIASES)
+            require_column(file, columns.text, "data.columns.text", _TEXT_ALIASES)
+        if unseen:
+            unseen = {name: key for name, key in unseen.items() if not any(name in row for _, row in rows)}
+        yield _batch(file, rows, columns, metadata, bad_rows)
+    for name, key in unseen.items():
+        require_column(file, name, key)
+
+
+def _batch(
+    file: RowFile, rows: Sequence[Row], columns: CorpusColumns, metadata: Sequence[str], bad_rows: BadRows
+) -> CorpusBatch:
+    batch = CorpusBatch(file.where, metadata={name: [] for name in metadata})
+    for line, row in rows:
+        try:
+            doc_id = id_field(row, columns.doc_id)
+            title, text = text_field(row, columns.title), text_field(row, columns.text)
+            values = [metadata_field(row, name) for name in metadata]
+        except BadFieldError as error:
+            bad_rows.reject(file.where(line), str(error))
+            continue
+        batch.doc_ids.append(doc_id)
+        batch.titles.append(title)
+        batch.texts.append(text)
+        batch.lines.append(line)
+        for name, value in zip(metadata, values, strict=True):
+            batch.metadata[name].append(value)
+    return batch

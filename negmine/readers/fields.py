@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from negmine.errors import InputError, nearest
@@ -26,24 +26,26 @@ def text_field(row: Mapping[str, Any], column: str) -> str:
 
 
 def id_field(row: Mapping[str, Any], column: str) -> str:
-    """An id: a text that is not empty, or an integer as its decimal text."""
+    """An id: a text that is not blank, or an integer as its decimal text."""
     value = row.get(column)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if value is None or value == "":
+    if isinstance(value, float):
+        raise BadFieldError(f"'{column}' is the number {value!r}: an id must be a text or a whole number below 2^64")
+    text = text_field(row, column)
+    if not text or text.isspace():
         raise BadFieldError(f"'{column}' is empty")
-    return text_field(row, column)
+    return text
 
 
 def list_field(row: Mapping[str, Any], column: str, one: str) -> list[Any]:
     """The values of a field that may be a list; a bare text is one value, never its letters."""
     value = row.get(column)
-    if value is None:
+    if value is None or value == "":
         return []
-    values = value if isinstance(value, list) else [value]
-    if isinstance(value, list) and not value:
+    if value == []:
         raise BadFieldError(f"'{column}' is an empty list: it needs at least one {one}")
-    return values
+    return value if isinstance(value, list) else [value]
 
 
 def metadata_field(row: Mapping[str, Any], column: str) -> str | None:
@@ -58,25 +60,32 @@ def metadata_field(row: Mapping[str, Any], column: str) -> str | None:
     raise BadFieldError(f"'{column}' is {_kind(value)}, and metadata must be a text or a number")
 
 
-def require_column(
-    file: RowFile, present: Iterable[str], column: str, key: str, aliases: Sequence[str] = ()
-) -> None:
-    """Raise InputError when ``column`` is not among the columns of the file's first row."""
-    names = list(present)
-    if column in names:
-        return
-    likely = next((alias for alias in aliases if alias in names), None)
-    close = nearest(column, names)
+def require_column(file: RowFile, column: str, key: str, aliases: Sequence[str] = ()) -> None:
+    """Raise InputError when ``column`` is not among the columns of the file."""
+    if column not in file.names:
+        raise missing_column(file, f"there is no column '{column}'", column, key, aliases)
+
+
+def missing_column(file: RowFile, cause: str, column: str, key: str, aliases: Sequence[str] = ()) -> InputError:
+    """The error for a column that is not there, with the one that was likely meant."""
+    likely = next((alias for alias in aliases if alias in file.names), None)
+    close = nearest(column, file.names)
     if likely is not None:
         hint = f"Set {key}: {likely}"
     elif close:
         hint = f"{close} Set {key}, or rename the column."
     else:
         hint = f"Set {key} to the column's name."
-    shown = ", ".join(f"'{name}'" for name in names[:12])
-    raise InputError(f"there is no column '{column}' (found: {shown})", where=file.where(1), hint=hint)
+    shown = ", ".join(f"'{name}'" for name in file.names[:12])
+    return InputError(f"{cause} (found: {shown})", where=file.start, hint=hint)
 
 
 def _kind(value: Any) -> str:
-    names: dict[type, str] = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    names: dict[type, str] = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "an object",
+    }
     return names.get(type(value), type(value).__name__)

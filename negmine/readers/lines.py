@@ -16,15 +16,17 @@ _BLOCK = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 
 
-def check_file(path: Path) -> None:
-    """Raise InputError when ``path`` is no file that can be opened."""
+def check_file(path: Path, key: str | None = None) -> None:
+    """Raise InputError when ``path`` (the value of config ``key``) is no file that can be opened."""
+    check = f"Check {key}." if key else "Check the path."
     if path.is_dir():
-        raise InputError("this is a folder, and a file is needed", where=str(path))
+        raise InputError("this is a folder, and a file is needed", where=str(path), hint=check)
     if not path.exists():
         folder = path.parent
-        names = sorted(os.listdir(folder)) if folder.is_dir() else []
-        hint = nearest(path.name, names) if folder.is_dir() else f"The folder {folder} does not exist either."
-        raise InputError("this file does not exist", where=str(path), hint=hint or f"Check the path in {folder}.")
+        hint = f"The folder {folder} does not exist either. {check}"
+        if folder.is_dir():
+            hint = nearest(path.name, sorted(os.listdir(folder))) or check
+        raise InputError("this file does not exist", where=str(path), hint=hint)
     if not os.access(path, os.R_OK):
         raise InputError("this file cannot be read: permission denied", where=str(path))
     if path.stat().st_size == 0:
@@ -33,39 +35,51 @@ def check_file(path: Path) -> None:
 
 def data_suffix(path: Path) -> str:
     """The suffix that tells the kind of data: ``.jsonl`` of ``a.jsonl.gz``."""
-    return Path(path.stem).suffix.lower() if path.suffix.lower() in _COMPRESSION else path.suffix.lower()
+    return Path(path.stem).suffix.lower() if is_compressed(path) else path.suffix.lower()
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether the name says that the file is compressed as a whole."""
+    return path.suffix.lower() in _COMPRESSION
+
+
+def byte_blocks(path: Path) -> Iterator[bytes]:
+    """Yield the decompressed bytes of a file. Raises InputError when it cannot be read to its end."""
+    check_file(path)
+    try:
+        with pa.input_stream(str(path), compression=_COMPRESSION.get(path.suffix.lower())) as stream:
+            while block := stream.read(_BLOCK):
+                yield block
+    except (OSError, pa.ArrowException) as error:
+        cause = first_line(error).split(". Detail")[0]
+        raise InputError(
+            f"this file is damaged: {cause}", where=str(path), hint="Make or copy the file again."
+        ) from error
 
 
 def byte_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    """Yield (1-based number, byte offset, line without its end) of every line.
+    r"""Yield (1-based number, byte offset, line without its ``\n``) of every line.
 
     A byte-order mark is left out. Offsets count decompressed bytes. Raises InputError when the
     file cannot be read to its end.
     """
-    check_file(path)
-    compression = _COMPRESSION.get(path.suffix.lower())
     number, offset = 0, 0
     started: list[bytes] = []  # pieces of a line whose end has not been read
-    try:
-        with pa.input_stream(str(path), compression=compression) as stream:
-            while block := stream.read(_BLOCK):
-                if not number and not started and block.startswith(_BOM):
-                    block, offset = block[len(_BOM) :], len(_BOM)
-                *lines, tail = block.split(b"\n")
-                if lines:
-                    lines[0] = b"".join([*started, lines[0]])
-                    started = []
-                started.append(tail)
-                for line in lines:
-                    number += 1
-                    yield number, offset, line.removesuffix(b"\r")
-                    offset += len(line) + 1
-    except (OSError, pa.ArrowException) as error:
-        cause = str(error).split(". Detail")[0]
-        raise InputError(f"this file is damaged: {cause}", where=str(path), hint="Make or copy the file again.") from error
+    for block in byte_blocks(path):
+        if not number and not started and block.startswith(_BOM):
+            block, offset = block[len(_BOM) :], len(_BOM)  # noqa: PLW2901
+        *lines, tail = block.split(b"\n")
+        if lines:
+            lines[0] = b"".join([*started, lines[0]])
+            started = []
+        started.append(tail)
+        for line in lines:
+            number += 1
+            yield number, offset, line
+            offset += len(line) + 1
     last = b"".join(started)
     if last:
-        yield number + 1, offset, last.removesuffix(b"\r")
+        yield number + 1, offset, last
 
 
 def text_lines(path: Path, bad_rows: BadRows) -> Iterator[tuple[int, str]]:
@@ -74,9 +88,21 @@ def text_lines(path: Path, bad_rows: BadRows) -> Iterator[tuple[int, str]]:
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError as error:
-            column = len(line[: error.start].decode("utf-8", "replace")) + 1
-            where = Where(str(path), number, column, byte=offset + error.start)
-            bad_rows.reject(where, "this is not UTF-8 text")
+            bad_rows.reject(bad_byte(path, number, offset, error), NOT_UTF8)
             continue
         if text and not text.isspace():
-            yield number, text
+            yield number, text.removesuffix("\r")
+
+
+NOT_UTF8 = "this is not UTF-8 text"
+
+
+def bad_byte(path: Path, number: int, offset: int, error: UnicodeDecodeError) -> Where:
+    """The place of the first byte of a line (by its number and offset) that is no UTF-8."""
+    column = len(error.object[: error.start].decode("utf-8")) + 1
+    return Where(str(path), number, column, byte=offset + error.start)
+
+
+def first_line(error: BaseException) -> str:
+    """What a library said, without the details below."""
+    return (str(error) or type(error).__name__).splitlines()[0]

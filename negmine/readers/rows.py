@@ -10,64 +10,79 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from negmine.errors import InputError, Where
 from negmine.readers.bad_rows import BadRows
-from negmine.readers.lines import byte_lines, check_file, data_suffix, text_lines
+from negmine.readers.lines import NOT_UTF8, bad_byte, byte_lines, check_file, data_suffix
+from negmine.readers.parquet import check_names, column_names, open_parquet, parquet_batches, readable
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 Row = tuple[int, dict[str, Any]]
 
-_ROWS = 4096
+_ROWS = 2048
 
 
 class RowFile:
-    """A data file: its columns where the format names them up front, and its rows.
+    """A data file: the names of its columns, and its rows.
 
     Numbers of rows are lines of the file, or row numbers (from 1) for Parquet and JSON arrays.
+    JSON objects name their own columns: those of the first rows count.
     """
 
-    def __init__(self, path: Path, bad_rows: BadRows) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], bad_rows: BadRows) -> None:
+        """Open the file and read its first rows; other ``columns`` need not be read.
+
+        Raises InputError when there are no rows, or a bad one.
+        """
         check_file(path)
         self.path = path
+        self._columns = columns
         self._bad_rows = bad_rows
-        self._suffix = data_suffix(path)
-        if self._suffix not in SUFFIXES:
-            raise InputError(
-                f"files ending in '{path.suffix}' are not supported",
-                where=str(path),
-                hint=f"Use one of {', '.join(SUFFIXES)}, also with .gz or .zst.",
-            )
-        self.counts_rows = self._suffix == ".parquet"
+        self._counts_rows = False
+        self.names: list[str] = []
+        self.start = Where(str(path))
+        """Where the names of the columns are."""
+        before = len(bad_rows)
+        self._rows = self._reader()
+        self._first = list(itertools.islice(self._rows, _ROWS))
+        if not self._first and len(bad_rows) == before:
+            raise InputError("this file has no rows", where=str(path))
+        if self._first and not self.names:
+            self.names = list(dict.fromkeys(name for _, row in self._first for name in row))
+            self.start = self.where(self._first[0][0])
 
-    def where(self, number: int, column: str | None = None) -> Where:
-        """The place of a field in a row."""
-        if self.counts_rows:
-            return Where(str(self.path), row=number, column=column)
-        return Where(str(self.path), number, column)
+    def where(self, number: int) -> Where:
+        """The place of a row."""
+        if self._counts_rows:
+            return Where(str(self.path), row=number)
+        return Where(str(self.path), number)
 
     def batches(self) -> Iterator[list[Row]]:
-        """Yield rows in lists of some thousands. Raises InputError when there are none."""
-        rows = self._rows()
-        empty = True
-        while batch := list(itertools.islice(rows, _ROWS)):
-            empty = False
+        """Yield the rows in lists of some thousands, once."""
+        batch, self._first = self._first, []
+        while batch:
             yield batch
-        if empty and not len(self._bad_rows):
-            raise InputError("this file has no rows", where=str(self.path))
+            batch = list(itertools.islice(self._rows, _ROWS))
 
-    def _rows(self) -> Iterator[Row]:
-        if self._suffix == ".parquet":
+    def _reader(self) -> Iterator[Row]:
+        suffix = data_suffix(self.path)
+        if suffix == ".parquet":
             return self._parquet()
-        if self._suffix in (".csv", ".tsv"):
-            return self._delimited("," if self._suffix == ".csv" else "\t")
-        if self._suffix == ".json":
-            first = next((line.lstrip()[:1] for _, _, line in byte_lines(self.path) if line.strip()), b"")
-            if first == b"[":
-                return self._array()
-        return self._json_lines()
+        if suffix in (".csv", ".tsv"):
+            return self._delimited("," if suffix == ".csv" else "\t")
+        if suffix == ".json":
+            return self._array() if self._begins_array() else self._json_lines()
+        if suffix in (".jsonl", ".ndjson"):
+            return self._json_lines()
+        raise InputError(
+            f"files ending in '{suffix}' are not supported" if suffix else "this file has no suffix that tells its format",
+            where=str(self.path),
+            hint=f"Use one of {', '.join(SUFFIXES)}, also with .gz or .zst.",
+        )
+
+    def _begins_array(self) -> bool:
+        first = next((line for _, _, line in byte_lines(self.path) if line.strip()), b"")
+        return first.lstrip().startswith(b"[")
 
     def _json_lines(self) -> Iterator[Row]:
         for number, offset, line in byte_lines(self.path):
@@ -79,33 +94,30 @@ class RowFile:
                 self._bad_json(number, offset, line, error)
                 continue
             if type(value) is not dict:
-                self._bad_rows.reject(Where(str(self.path), number), "this line is not a JSON object")
+                self._bad_rows.reject(self.where(number), "this line is not a JSON object")
                 continue
             yield number, value
 
     def _bad_json(self, number: int, offset: int, line: bytes, error: orjson.JSONDecodeError) -> None:
         try:
-            line.decode("utf-8")
+            text = line.decode("utf-8").rstrip()
         except UnicodeDecodeError as bad:
-            column = len(line[: bad.start].decode("utf-8", "replace")) + 1
-            where = Where(str(self.path), number, column, byte=offset + bad.start)
-            self._bad_rows.reject(where, "this is not UTF-8 text")
+            self._bad_rows.reject(bad_byte(self.path, number, offset, bad), NOT_UTF8)
             return
-        where = Where(str(self.path), number, error.colno)
-        cause = error.msg.split(":")[0]
-        if error.pos >= len(line.decode("utf-8").rstrip()) - 1 and not line.rstrip().endswith(b"}"):
-            cause = f"the row ends in the middle ({cause})"
-        self._bad_rows.reject(where, f"this is not JSON: {cause}")
+        cause = f"this is not JSON: {error.msg}"
+        if error.pos >= len(text):
+            cause = f"the row ends in the middle: {error.msg}"
+        self._bad_rows.reject(Where(str(self.path), number, error.colno), cause)
 
     def _array(self) -> Iterator[Row]:
-        data = b"\n".join(line for _, _, line in byte_lines(self.path))
+        self._counts_rows = True
+        # Decoded by line, so that a bad byte is found where it is.
+        text = "".join(_decoded_lines(self.path))
         try:
-            values = orjson.loads(data)
+            values = orjson.loads(text)
         except orjson.JSONDecodeError as error:
-            raise InputError(
-                f"this is not JSON: {error.msg.split(': line')[0]}", where=Where(str(self.path), error.lineno, error.colno)
-            ) from error
-        self.counts_rows = True
+            where = Where(str(self.path), error.lineno, error.colno)
+            raise InputError(f"this is not JSON: {error.msg}", where=where) from error
         for number, value in enumerate(values, 1):
             if type(value) is not dict:
                 self._bad_rows.reject(self.where(number), "this element of the array is not an object")
@@ -113,65 +125,61 @@ class RowFile:
                 yield number, value
 
     def _delimited(self, separator: str) -> Iterator[Row]:
+        records = self._records(separator)
+        for number, header in records:
+            self.names, self.start = header, Where(str(self.path), number)
+            check_names(header, self.start)
+            break
+        for number, record in records:
+            if len(record) == len(self.names):
+                yield number, dict(zip(self.names, record, strict=True))
+            else:
+                cause = f"this row has {len(record)} fields and the header has {len(self.names)}"
+                self._bad_rows.reject(self.where(number), cause)
+
+    def _records(self, separator: str) -> Iterator[tuple[int, list[str]]]:
+        """Lines (or several, where quotes hold them together) as fields; blank ones are left out."""
         csv.field_size_limit(sys.maxsize)
-        lines = _decoded(self.path)
-        reader = csv.reader(lines, delimiter=separator, strict=True)
-        header: list[str] | None = None
+        reader = csv.reader(_decoded_lines(self.path), delimiter=separator, strict=True)
         start = 1
         try:
             for record in reader:
-                number, start = start, reader.line_num + 1
-                if not record or record == [""]:
-                    continue
-                if header is None:
-                    header = record
-                    twice = next((name for name in header if header.count(name) > 1), None)
-                    if twice is not None:
-                        raise InputError(f"the column '{twice}' is there twice", where=Where(str(self.path), number))
-                    continue
-                if len(record) != len(header):
-                    cause = f"this row has {len(record)} fields and the header {len(header)}"
-                    self._bad_rows.reject(Where(str(self.path), number), cause)
-                    continue
-                yield number, dict(zip(header, record, strict=True))
+                if len(record) > 1 or (record and record[0].strip()):
+                    yield start, record
+                start = reader.line_num + 1
         except csv.Error as error:
-            cause = "the file ends inside a quoted field" if "unexpected end" in str(error) else str(error)
-            raise InputError(f"this row cannot be read: {cause}", where=Where(str(self.path), start)) from error
+            raise InputError(
+                f"this row cannot be read: {_csv_cause(str(error))}",
+                where=self.where(start),
+                hint='A field that begins with a quote must end with one, and quotes inside it are doubled ("").',
+            ) from error
 
     def _parquet(self) -> Iterator[Row]:
-        try:
-            file = pq.ParquetFile(self.path)
-        except (pa.ArrowException, OSError) as error:
-            raise InputError(
-                f"this is no readable Parquet file ({str(error).splitlines()[0]})", where=str(self.path)
-            ) from error
+        self._counts_rows = True
+        with open_parquet(self.path) as file:
+            self.names = column_names(self.path, file.schema_arrow)
+        wanted = [name for name in self._columns if name in self.names]
         number = 0
-        with file:
-            try:
-                for batch in file.iter_batches(batch_size=_ROWS, use_threads=False):
-                    for value in batch.to_pylist():
-                        number += 1
-                        yield number, value
-            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-                cause = str(error).splitlines()[0]
-                raise InputError(f"this Parquet file is damaged ({cause})", where=str(self.path)) from error
+        for batch in parquet_batches(self.path, wanted or self.names[:1], _ROWS):
+            with readable(self.path):
+                rows = batch.to_pylist()
+            for row in rows:
+                number += 1
+                yield number, row
 
 
-def _decoded(path: Path) -> Iterator[str]:
+def _decoded_lines(path: Path) -> Iterator[str]:
+    """Lines with their ends, for formats whose rows may span several: a bad one cannot be skipped alone."""
     for number, offset, line in byte_lines(path):
         try:
             yield line.decode("utf-8") + "\n"
         except UnicodeDecodeError as error:
-            # A quoted field may span lines, so a bad line cannot be skipped alone.
-            column = len(line[: error.start].decode("utf-8", "replace")) + 1
-            where = Where(str(path), number, column, byte=offset + error.start)
-            raise InputError("this is not UTF-8 text", where=where) from error
+            raise InputError(NOT_UTF8, where=bad_byte(path, number, offset, error)) from error
 
 
-def tab_separated(path: Path, bad_rows: BadRows) -> Iterator[tuple[int, Sequence[str]]]:
-    """Lines cut at tabs, or at any white space when there is no tab; quotes mean nothing."""
-    for number, text in text_lines(path, bad_rows):
-        fields = text.split("\t") if "\t" in text else text.split()
-        yield number, [field.strip() for field in fields]
-
-
+def _csv_cause(message: str) -> str:
+    if "unexpected end" in message:
+        return "the file ends inside a quoted field"
+    if "new-line character" in message:
+        return "there is a carriage return outside quotes"
+    return message

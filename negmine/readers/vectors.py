@@ -8,10 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from negmine.errors import InputError, Where, nearest
-from negmine.readers.lines import check_file
+from negmine.readers.lines import check_file, first_line
+from negmine.readers.parquet import column_names, open_parquet, parquet_batches, readable
+
+_NPY_MAGIC = b"\x93NUMPY"
 
 
 class VectorSource(Protocol):
@@ -32,19 +34,25 @@ class VectorSource(Protocol):
 def open_vectors(path: Path, id_column: str) -> VectorSource:
     """Open a vector file by its suffix. Raises InputError when it is no such file."""
     check_file(path)
-    if path.suffix == ".parquet":
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
         return _ParquetVectors(path, id_column)
-    if path.suffix == ".npy":
+    if suffix == ".npy":
         return _NpyVectors(path)
-    raise InputError(f"vectors in a '{path.suffix}' file are not supported", where=str(path), hint="Use .parquet or .npy.")
+    raise InputError(f"vectors in a '{suffix}' file are not supported", where=str(path), hint="Use .parquet or .npy.")
 
 
 def _checked(vectors: np.ndarray, file: Path, first: int) -> np.ndarray:
-    single = np.ascontiguousarray(vectors, np.float32)
+    """The vectors as float32. Raises InputError for one that is not finite there."""
+    with np.errstate(over="ignore"):
+        single = np.ascontiguousarray(vectors, np.float32)
     finite = np.isfinite(single).all(axis=1)
     if not finite.all():
-        row = first + int(np.flatnonzero(~finite)[0]) + 1
-        raise InputError("this vector has NaN or Infinity", where=Where(str(file), row=row, column="vector"))
+        row = int(np.flatnonzero(~finite)[0])
+        cause = "this vector has NaN or Infinity"
+        if np.isfinite(vectors[row]).all():
+            cause = "this vector has a number that is too large for float32"
+        raise InputError(cause, where=Where(str(file), row=first + row + 1, column="vector"))
     return single
 
 
@@ -53,21 +61,18 @@ class _NpyVectors:
 
     def __init__(self, path: Path) -> None:
         self.file = path
-        try:
-            matrix = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            cause = "it holds Python objects" if "allow_pickle" in str(error) else str(error).splitlines()[0]
-            raise InputError(f"this is no readable .npy matrix ({cause})", where=str(path)) from error
+        matrix = _open_npy(path)
         if matrix.ndim != 2 or matrix.dtype.kind != "f" or not matrix.shape[1]:
             raise InputError(
                 f"a matrix of floats (rows, dimension) is needed, and this is {matrix.dtype} of shape {matrix.shape}",
                 where=str(path),
             )
+        if not matrix.flags.c_contiguous:
+            raise InputError(
+                "the matrix is in Fortran order", where=str(path), hint="Save numpy.ascontiguousarray of it."
+            )
         self.rows, self.dimension = matrix.shape
-        self._dtype, self._fortran = matrix.dtype, not matrix.flags.c_contiguous and self.rows > 1
-        if self._fortran:
-            raise InputError("the matrix is in Fortran order", where=str(path), hint="Save numpy.ascontiguousarray of it.")
-        self._offset = matrix.offset
+        self._dtype, self._offset = matrix.dtype, matrix.offset
 
     def iter_blocks(self, block_rows: int) -> Iterator[tuple[list[str] | None, np.ndarray]]:
         with self.file.open("rb") as file:
@@ -83,66 +88,78 @@ class _NpyVectors:
         raise TypeError("a .npy matrix has no ids")
 
 
+def _open_npy(path: Path) -> np.memmap[Any, Any]:
+    with path.open("rb") as file:
+        if file.read(len(_NPY_MAGIC)) != _NPY_MAGIC:
+            raise InputError("this is no .npy file", where=str(path), hint="Write it with numpy.save.")
+    try:
+        matrix: np.memmap[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged header surfaces as nearly anything
+        objects = "Python objects" in str(error)
+        cause = "it holds Python objects" if objects else first_line(error)
+        raise InputError(
+            f"this is no readable .npy matrix ({cause})",
+            where=str(path),
+            hint="Save an array of float32 instead." if objects else None,
+        ) from error
+    return matrix
+
+
 class _ParquetVectors:
     has_ids = True
 
     def __init__(self, path: Path, id_column: str) -> None:
         self.file, self._id_column = path, id_column
-        try:
-            with pq.ParquetFile(path) as file:
-                schema, self.rows = file.schema_arrow, file.metadata.num_rows
-        except (pa.ArrowException, OSError) as error:
-            raise InputError(f"this is no readable Parquet file ({str(error).splitlines()[0]})", where=str(path)) from error
+        with open_parquet(path) as file:
+            schema, self.rows = file.schema_arrow, file.metadata.num_rows
+        names = column_names(path, schema)
         for column in (id_column, "vector"):
-            if column not in schema.names:
+            if column not in names:
                 raise InputError(
-                    f"there is no column '{column}' (found: {', '.join(schema.names)})",
+                    f"there is no column '{column}' (found: {', '.join(names)})",
                     where=str(path),
-                    hint=nearest(column, schema.names) or f"Vectors need the columns {id_column} and vector.",
+                    hint=nearest(column, names) or f"Vectors need the columns {id_column} and vector.",
                 )
-        kind = schema.field("vector").type
-        is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-        if not is_list or not pa.types.is_floating(kind.value_type):
-            raise InputError(f"the column 'vector' must hold lists of floats, and is {kind}", where=str(path))
+        _check_types(path, id_column, schema.field(id_column).type, schema.field("vector").type)
         if not self.rows:
             raise InputError("this file has no rows", where=str(path))
-        if pa.types.is_fixed_size_list(kind):
-            self.dimension = kind.list_size
-        else:
-            first = next(iter(self._batches(1, ["vector"]))).column(0)[0].as_py()
-            self.dimension = len(first or [])
+        self.dimension = self._first_dimension(schema.field("vector").type)
         if not self.dimension:
-            raise InputError("the vectors have no dimensions", where=str(path))
+            raise InputError("the first vector has no dimensions", where=Where(str(path), row=1, column="vector"))
 
-    def _batches(self, rows: int, columns: list[str]) -> Iterator[Any]:
-        try:
-            with pq.ParquetFile(self.file) as file:
-                yield from file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
-        except (pa.ArrowException, OSError) as error:
-            cause = str(error).splitlines()[0]
-            raise InputError(f"this Parquet file is damaged ({cause})", where=str(self.file)) from error
+    def _first_dimension(self, kind: Any) -> int:
+        if pa.types.is_fixed_size_list(kind):
+            return int(kind.list_size)
+        for batch in parquet_batches(self.file, ["vector"], 1):
+            return len(batch.column(0)[0].as_py() or [])
+        return 0
 
     def iter_blocks(self, block_rows: int) -> Iterator[tuple[list[str] | None, np.ndarray]]:
         first = 0
-        for batch in self._batches(block_rows, [self._id_column, "vector"]):
+        for batch in parquet_batches(self.file, [self._id_column, "vector"], block_rows):
             ids, column = self._ids(batch, first), batch.column("vector")
-            lengths = np.full(len(column), self.dimension)
-            if not pa.types.is_fixed_size_list(column.type):
-                lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-            if column.null_count or (lengths != self.dimension).any():
-                bad = column.is_null().to_numpy(zero_copy_only=False) | (lengths != self.dimension)
-                row = int(np.flatnonzero(bad)[0])
-                cause = f"this vector has {lengths[row]} dimensions and the first {self.dimension}"
-                if column.is_null()[row].as_py():
-                    cause = "there is no vector"
-                raise InputError(cause, where=Where(str(self.file), row=first + row + 1, column="vector"))
+            self._check_lengths(column, first)
             values = column.flatten().to_numpy(zero_copy_only=False)
             yield ids, _checked(values.reshape(-1, self.dimension), self.file, first)
             first += len(column)
 
+    def _check_lengths(self, column: Any, first: int) -> None:
+        missing = column.is_null().to_numpy(zero_copy_only=False)
+        lengths = np.full(len(column), self.dimension)
+        if not pa.types.is_fixed_size_list(column.type):
+            lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        bad = np.flatnonzero(missing | (lengths != self.dimension))
+        if len(bad):
+            row = int(bad[0])
+            cause = f"this vector has {lengths[row]} dimensions and the first has {self.dimension}"
+            raise InputError(
+                "there is no vector" if missing[row] else cause,
+                where=Where(str(self.file), row=first + row + 1, column="vector"),
+            )
+
     def iter_ids(self, block_rows: int) -> Iterator[list[str]]:
         first = 0
-        for batch in self._batches(block_rows, [self._id_column]):
+        for batch in parquet_batches(self.file, [self._id_column], block_rows):
             yield self._ids(batch, first)
             first += batch.num_rows
 
@@ -151,5 +168,20 @@ class _ParquetVectors:
         if column.null_count:
             row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
             raise InputError("there is no id", where=Where(str(self.file), row=first + row + 1, column=self._id_column))
-        texts: list[str] = column.cast(pa.string()).to_pylist()
+        with readable(self.file):
+            texts: list[str] = column.cast(pa.string()).to_pylist()
         return texts
+
+
+def _check_types(path: Path, id_column: str, id_type: Any, vector_type: Any) -> None:
+    """Refuse ids that are no texts or whole numbers, and vectors that are no lists of floats."""
+    plain = id_type.value_type if pa.types.is_dictionary(id_type) else id_type
+    if not (pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_integer(plain)):
+        cause = f"ids must be texts or whole numbers, and are {id_type}"
+        raise InputError(cause, where=Where(str(path), column=id_column))
+    is_list = (
+        pa.types.is_list(vector_type) or pa.types.is_large_list(vector_type) or pa.types.is_fixed_size_list(vector_type)
+    )
+    if not is_list or not pa.types.is_floating(vector_type.value_type):
+        cause = f"vectors must be lists of floats, and are {vector_type}"
+        raise InputError(cause, where=Where(str(path), column="vector"))

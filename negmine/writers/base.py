@@ -43,12 +43,14 @@ class Rows:
     ``offsets[r]`` and ``offsets[r + 1]``, a positive first unless the format says otherwise.
 
     ``positive`` and ``negative`` (m,) are rows in the groups' arrays, -1 where it is the other.
+    ``width`` is how many passages each row has, for a format with a column for each.
     """
 
     query: np.ndarray
     offsets: np.ndarray
     positive: np.ndarray
     negative: np.ndarray
+    width: int | None = None
 
     @property
     def count(self) -> int:

@@ -110,6 +110,7 @@ class Sharded:
         self._shard_rows = shard_rows
         self.rows = [0] * len(paths)
         self._number = 0
+        self._last: pa.Table | None = None
         self._current = open_rows(paths[0])
 
     def encode(self, texts: pa.Array) -> pa.Array:
@@ -126,13 +127,19 @@ class Sharded:
         self._append(table)
 
     def _append(self, table: pa.Table) -> None:
-        self._current.write(table)
-        self.rows[self._number] += table.num_rows
+        # A table without rows may lack columns that others have; it only stands in for a file
+        # that would stay without any.
+        self._last = table
+        if table.num_rows:
+            self._current.write(table)
+            self.rows[self._number] += table.num_rows
 
     def __enter__(self) -> Sharded:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None and not self.rows[self._number] and self._last is not None:
+            self._current.write(self._last)
         self._current.close()
 
 

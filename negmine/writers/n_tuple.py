@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
@@ -16,13 +18,13 @@ class NTuple:
     def rows(self, groups: Groups, num_negatives: int) -> Rows:
         query, positive = groups.pairs()
         full = groups.negatives[query] == num_negatives
-        return one_positive_with_negatives(groups, query[full], positive[full])
+        return replace(one_positive_with_negatives(groups, query[full], positive[full]), width=num_negatives + 1)
 
     def table(self, rows: Rows, anchors: pa.Array, passages: pa.Array, scores: np.ndarray | None) -> pa.Table:
-        width = int(rows.offsets[1] - rows.offsets[0]) if rows.count else 1
+        assert rows.width is not None
         first = rows.offsets[:-1]
         columns = {"anchor": anchors, "positive": passages.take(pa.array(first))}
-        for place in range(1, width):
+        for place in range(1, rows.width):
             columns[f"negative_{place}"] = passages.take(pa.array(first + place))
         if scores is not None:
             columns["scores"] = lists(rows.offsets, pa.array(scores))

@@ -1,20 +1,21 @@
-"""Which stages are current, and making the others so."""
+"""Bringing stages up to date."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import negmine
-from negmine.config import Config, all_keys, get
-from negmine.errors import ArtifactError, InputError, NegmineError, StaleError
+from negmine.config import Config
+from negmine.errors import InputError, StaleError
 from negmine.executors import Executor, LocalExecutor
-from negmine.schemas import SCHEMA_VERSION
+from negmine.pipeline.events import Reporter, RunResult, Silent, StageResult
+from negmine.pipeline.states import StageStatus, made_from, stage_status
 from negmine.stages import STAGES, Stage
 from negmine.stages.base import Job
 from negmine.store.lock import writing
@@ -22,138 +23,7 @@ from negmine.store.manifest import Manifest, Part, Receipt, differences, digest_
 from negmine.store.usage import peak_rss_bytes, reset_peak_rss
 from negmine.store.workdir import WorkDir, damaged
 
-State = Literal["current", "stale", "partial", "missing", "damaged"]
 _LIBRARIES = ("numpy", "pyarrow", "faiss-cpu", "sentence-transformers", "transformers", "torch")
-
-
-@dataclass(frozen=True)
-class StageStatus:
-    """What is known of one stage. ``made_from`` is None while earlier stages are not current."""
-
-    stage: str
-    state: State
-    why: str
-    tasks_done: int = 0
-    tasks: int | None = None
-    manifest: Manifest | None = None
-    made_from: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """What a run did about one stage."""
-
-    stage: str
-    state: Literal["current", "done"]
-    why: str
-    tasks: int
-    tasks_run: int
-    wall_seconds: float
-    manifest: Manifest
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a run did; ``exports`` are the files it leaves, as absolute paths."""
-
-    stages: tuple[StageResult, ...]
-    exports: tuple[Path, ...] = ()
-
-
-class Reporter(Protocol):
-    """Is told what happens during a run."""
-
-    def stage_started(self, stage: str, why: str) -> None: ...
-    def tasks_known(self, stage: str, unit: str, total: int, done: int) -> None: ...
-    def advanced(self, stage: str, units: int) -> None: ...
-    def stage_finished(self, result: StageResult) -> None: ...
-
-
-@dataclass
-class Silent:
-    """Reports nothing."""
-
-    def stage_started(self, stage: str, why: str) -> None:
-        pass
-
-    def tasks_known(self, stage: str, unit: str, total: int, done: int) -> None:
-        pass
-
-    def advanced(self, stage: str, units: int) -> None:
-        pass
-
-    def stage_finished(self, result: StageResult) -> None:
-        pass
-
-
-def made_from(stage: Stage, config: Config, work: WorkDir, upstream: Mapping[str, Manifest]) -> dict[str, Any]:
-    """Everything that decides a stage's output. Raises InputError for files that are not there."""
-    return {
-        "schema": {"version": SCHEMA_VERSION},
-        "config": {
-            key: get(config, key)
-            for key in all_keys()
-            if any(key == own or key.startswith(f"{own}.") for own in stage.keys_used(config))
-        },
-        "inputs": {key: work.digests.digest(path) for key, path in stage.inputs(config).items()},
-        "upstream": {
-            f"{name} {output}": upstream[name].outputs[output]
-            for name, outputs in stage.reads.items()
-            for output in outputs
-        },
-        **stage.identity(config, work.digests),
-    }
-
-
-def status(config: Config, *, verify: bool = False) -> list[StageStatus]:
-    """The state of every stage, in order. Changes nothing but the memory of digests."""
-    work = WorkDir(Path(config.work_dir), verify=verify)
-    found: dict[str, StageStatus] = {}
-    for stage in STAGES.values():
-        found[stage.name] = _stage_status(stage, config, work, found)
-    work.digests.save()
-    return list(found.values())
-
-
-def _stage_status(stage: Stage, config: Config, work: WorkDir, found: Mapping[str, StageStatus]) -> StageStatus:
-    name = stage.name
-    try:
-        manifest = work.manifest(name)
-    except ArtifactError as error:
-        return StageStatus(name, "damaged", f"manifest.json: {error.cause}")
-    waiting = [upstream for upstream in stage.reads if found[upstream].state != "current"]
-    if waiting:
-        state: State = "stale" if manifest else "missing"
-        return StageStatus(name, state, f"waits for {waiting[-1]}", manifest=manifest)
-    upstream = {name: status.manifest for name, status in found.items() if status.manifest is not None}
-    try:
-        now = made_from(stage, config, work, upstream)
-    except NegmineError as error:
-        return StageStatus(name, "stale" if manifest else "missing", str(error), manifest=manifest)
-    fingerprint = digest_of(now)
-    if manifest is not None and manifest.fingerprint == fingerprint:
-        problems = work.damage(manifest)
-        if problems:
-            part, problem = problems[0]
-            return StageStatus(name, "damaged", f"{part.path}: {problem}", manifest=manifest, made_from=now)
-        return StageStatus(name, "current", "nothing changed", len(manifest.tasks), len(manifest.tasks), manifest, now)
-    receipts = work.pending(name, fingerprint).receipts()
-    changes = "; ".join(differences(manifest.made_from, now)) if manifest else ""
-    if receipts:
-        total = _count_tasks(stage, config, work, fingerprint)
-        why = f"interrupted{f' ({changes})' if changes else ''}"
-        return StageStatus(name, "partial", why, len(receipts), total, manifest, now)
-    if manifest is not None:
-        return StageStatus(name, "stale", changes, manifest=manifest, made_from=now)
-    return StageStatus(name, "missing", "never run", made_from=now)
-
-
-def _count_tasks(stage: Stage, config: Config, work: WorkDir, fingerprint: str) -> int | None:
-    """Tasks of the phases that can be listed before any is done: at least those of the first."""
-    try:
-        return len(next(iter(stage.phases(Job(config, work, work.pending(stage.name, fingerprint))))))
-    except NegmineError:
-        return None
 
 
 def run(
@@ -201,7 +71,7 @@ class _Runner:
             STAGES[name].check(self.config, None)
         results = []
         for name in wanted:
-            status = _stage_status(STAGES[name], self.config, self.work, self.found)
+            status = stage_status(STAGES[name], self.config, self.work, self.found)
             if status.state == "damaged" and not (repair and name == until):
                 path, _, problem = status.why.partition(": ")
                 raise damaged(name, self.work.stage(name) / path, problem)
@@ -215,7 +85,7 @@ class _Runner:
                 )
             else:
                 result = self._build(STAGES[name], status)
-                status = _stage_status(STAGES[name], self.config, self.work, self.found)
+                status = stage_status(STAGES[name], self.config, self.work, self.found)
             self.found[name] = status
             if name == "ingest":
                 for later in [until] if only else wanted:
@@ -299,8 +169,16 @@ class _Runner:
             made_from=now,
             parts=tuple(part for receipt in receipts for part in receipt.parts),
             outputs=stage.outputs(receipts),
-            tasks={r.task: {"counts": dict(r.counts), "facts": dict(r.facts), "cpu_seconds": r.cpu_seconds,
-                            "wall_seconds": r.wall_seconds, "peak_rss_bytes": r.peak_rss_bytes} for r in receipts},
+            tasks={
+                r.task: {
+                    "counts": dict(r.counts),
+                    "facts": dict(r.facts),
+                    "cpu_seconds": r.cpu_seconds,
+                    "wall_seconds": r.wall_seconds,
+                    "peak_rss_bytes": r.peak_rss_bytes,
+                }
+                for r in receipts
+            },
             counts=counts,
             facts=facts,
             seed=self.config.seed,
@@ -358,21 +236,3 @@ def _reuse(work: WorkDir, manifest: Manifest, folder: Path, keep: Any) -> None:
             target.unlink(missing_ok=True)
             target.hardlink_to(work.stage(manifest.stage) / part.path)
         keep(Receipt(task=name, parts=tuple(parts), **record))
-
-
-def leftovers(config: Config) -> list[Path]:
-    """What no manifest names and no interrupted stage could still use."""
-    current = {s.stage: digest_of(s.made_from) for s in status(config) if s.made_from is not None}
-    return list(WorkDir(Path(config.work_dir)).leftovers(current))
-
-
-def clean(config: Config, paths: Iterable[Path]) -> None:
-    """Delete ``paths`` (from ``leftovers``) under the lock."""
-    import shutil
-
-    with writing(Path(config.work_dir)):
-        for path in paths:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)

@@ -1,0 +1,56 @@
+"""What a run tells while it goes, and when it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from negmine.store.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a run did about one stage."""
+
+    stage: str
+    state: Literal["current", "done"]
+    why: str
+    tasks: int
+    tasks_run: int
+    wall_seconds: float
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run did; ``exports`` are the files it leaves, as absolute paths."""
+
+    stages: tuple[StageResult, ...]
+    exports: tuple[Path, ...] = ()
+
+
+class Reporter(Protocol):
+    """Is told what happens during a run."""
+
+    def stage_started(self, stage: str, why: str) -> None: ...
+    def tasks_known(self, stage: str, unit: str, total: int, done: int) -> None: ...
+    def advanced(self, stage: str, units: int) -> None: ...
+    def stage_finished(self, result: StageResult) -> None: ...
+
+
+@dataclass
+class Silent:
+    """Reports nothing."""
+
+    def stage_started(self, stage: str, why: str) -> None:
+        pass
+
+    def tasks_known(self, stage: str, unit: str, total: int, done: int) -> None:
+        pass
+
+    def advanced(self, stage: str, units: int) -> None:
+        pass
+
+    def stage_finished(self, result: StageResult) -> None:
+        pass

@@ -1,0 +1,120 @@
+"""Which stages are current, and why the others are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from negmine.config import Config, all_keys, get
+from negmine.errors import ArtifactError, NegmineError
+from negmine.schemas import SCHEMA_VERSION
+from negmine.stages import STAGES, Stage
+from negmine.stages.base import Job
+from negmine.store.lock import writing
+from negmine.store.manifest import Manifest, differences, digest_of
+from negmine.store.workdir import WorkDir
+
+State = Literal["current", "stale", "partial", "missing", "damaged"]
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """What is known of one stage. ``made_from`` is None while earlier stages are not current."""
+
+    stage: str
+    state: State
+    why: str
+    tasks_done: int = 0
+    tasks: int | None = None
+    manifest: Manifest | None = None
+    made_from: Mapping[str, Any] | None = None
+
+
+def made_from(stage: Stage, config: Config, work: WorkDir, upstream: Mapping[str, Manifest]) -> dict[str, Any]:
+    """Everything that decides a stage's output. Raises InputError for files that are not there."""
+    return {
+        "schema": {"version": SCHEMA_VERSION},
+        "config": {
+            key: get(config, key)
+            for key in all_keys()
+            if any(key == own or key.startswith(f"{own}.") for own in stage.keys_used(config))
+        },
+        "inputs": {key: work.digests.digest(path) for key, path in stage.inputs(config).items()},
+        "upstream": {
+            f"{name} {output}": upstream[name].outputs[output]
+            for name, outputs in stage.reads.items()
+            for output in outputs
+        },
+        **stage.identity(config, work.digests),
+    }
+
+
+def status(config: Config, *, verify: bool = False) -> list[StageStatus]:
+    """The state of every stage, in order. Changes nothing but the memory of digests."""
+    work = WorkDir(Path(config.work_dir), verify=verify)
+    found: dict[str, StageStatus] = {}
+    for stage in STAGES.values():
+        found[stage.name] = stage_status(stage, config, work, found)
+    work.digests.save()
+    return list(found.values())
+
+
+def stage_status(stage: Stage, config: Config, work: WorkDir, found: Mapping[str, StageStatus]) -> StageStatus:
+    name = stage.name
+    try:
+        manifest = work.manifest(name)
+    except ArtifactError as error:
+        return StageStatus(name, "damaged", f"manifest.json: {error.cause}")
+    waiting = [upstream for upstream in stage.reads if found[upstream].state != "current"]
+    if waiting:
+        state: State = "stale" if manifest else "missing"
+        return StageStatus(name, state, f"waits for {waiting[-1]}", manifest=manifest)
+    upstream = {name: status.manifest for name, status in found.items() if status.manifest is not None}
+    try:
+        now = made_from(stage, config, work, upstream)
+    except NegmineError as error:
+        return StageStatus(name, "stale" if manifest else "missing", str(error), manifest=manifest)
+    fingerprint = digest_of(now)
+    if manifest is not None and manifest.fingerprint == fingerprint:
+        problems = work.damage(manifest)
+        if problems:
+            part, problem = problems[0]
+            return StageStatus(name, "damaged", f"{part.path}: {problem}", manifest=manifest, made_from=now)
+        return StageStatus(name, "current", "nothing changed", len(manifest.tasks), len(manifest.tasks), manifest, now)
+    receipts = work.pending(name, fingerprint).receipts()
+    changes = "; ".join(differences(manifest.made_from, now)) if manifest else ""
+    if receipts:
+        total = _count_tasks(stage, config, work, fingerprint)
+        why = f"interrupted{f' ({changes})' if changes else ''}"
+        return StageStatus(name, "partial", why, len(receipts), total, manifest, now)
+    if manifest is not None:
+        return StageStatus(name, "stale", changes, manifest=manifest, made_from=now)
+    return StageStatus(name, "missing", "never run", made_from=now)
+
+
+def _count_tasks(stage: Stage, config: Config, work: WorkDir, fingerprint: str) -> int | None:
+    """Tasks of the phases that can be listed before any is done: at least those of the first."""
+    try:
+        return len(next(iter(stage.phases(Job(config, work, work.pending(stage.name, fingerprint))))))
+    except NegmineError:
+        return None
+
+
+def leftovers(config: Config) -> list[Path]:
+    """What no manifest names and no interrupted stage could still use."""
+    current = {s.stage: digest_of(s.made_from) for s in status(config) if s.made_from is not None}
+    return list(WorkDir(Path(config.work_dir)).leftovers(current))
+
+
+def clean(config: Config, paths: Iterable[Path]) -> None:
+    """Delete ``paths`` (from ``leftovers``) under the lock."""
+    import shutil
+
+    with writing(Path(config.work_dir)):
+        for path in paths:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
