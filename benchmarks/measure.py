@@ -1,0 +1,63 @@
+"""Runs of several commands in turn, each in a process of its own, and their ratios."""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run: seconds of the measured part, and the process's peak memory."""
+
+    seconds: float
+    peak_bytes: int
+
+
+def alternate(commands: dict[str, Sequence[str]], rounds: int) -> dict[str, list[Sample]]:
+    """Run each command once per round, in turn. A command prints one JSON object with ``seconds``."""
+    found: dict[str, list[Sample]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, command in commands.items():
+            done = subprocess.run([sys.executable, "-m", *command], check=True, capture_output=True, text=True)
+            record = json.loads(done.stdout.splitlines()[-1])
+            found[name].append(Sample(record["seconds"], record["peak_bytes"]))
+    return found
+
+
+def report_seconds(work: Callable[[], None]) -> None:
+    """In a measured process: do ``work`` and print what it took."""
+    started = time.perf_counter()
+    work()
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"seconds": seconds, "peak_bytes": peak}))
+
+
+def table(title: str, samples: dict[str, list[Sample]], baseline: str) -> str:
+    """Markdown: medians, and the median of the ratios to the baseline round by round."""
+    lines = [f"## {title}", "", "| | seconds (median) | min - max | peak memory | ratio to baseline |", "|---|---|---|---|---|"]
+    for name, runs in samples.items():
+        seconds = [run.seconds for run in runs]
+        ratios = [run.seconds / base.seconds for run, base in zip(runs, samples[baseline], strict=True)]
+        lines.append(
+            f"| {name} | {statistics.median(seconds):.2f} | {min(seconds):.2f} - {max(seconds):.2f} |"
+            f" {max(run.peak_bytes for run in runs) / 1e6:.0f} MB | {statistics.median(ratios):.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def machine() -> str:
+    """What the figures were taken on."""
+    import os
+
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("faiss-cpu", "numpy", "pyarrow", "sentence-transformers"))
+    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {libraries}"
