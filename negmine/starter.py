@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -13,7 +12,7 @@ from typing import Any
 
 from negmine.config import ColumnsConfig
 from negmine.config.inputs import is_local_model
-from negmine.errors import NegmineError, UsageError
+from negmine.errors import InputError, NegmineError, UsageError
 from negmine.readers.bad_rows import BadRows
 from negmine.readers.lines import data_suffix
 from negmine.readers.rows import SUFFIXES, RowFile
@@ -105,6 +104,8 @@ def _look_at(folder: Path) -> _Findings:
         _beir(found, splits, named["corpus"], named["queries"])
     else:
         _pairs_and_corpus(found, [t for t in tables if t.kind == "pairs"], [t for t in tables if t.kind == "corpus"])
+    if all(line.startswith("#") for line in found.lines):
+        found.lines.insert(0, "format: auto")  # a section needs a key
     differing = {role: name for role, name in found.columns.items() if name != _default(role)}
     if differing:
         found.lines.append("columns:")
@@ -149,15 +150,13 @@ def _pairs_and_corpus(found: _Findings, pairs: Sequence[_Table], corpora: Sequen
         _undecided(found, "corpus", corpora)
     elif pairs:
         found.notes.append("no corpus file was found: the distinct positives are the corpus")
-        found.lines.append("# corpus: corpus.jsonl          # without it the distinct positives are the corpus")
+        found.lines.append("# corpus: corpus.jsonl        # without it the distinct positives are the corpus")
 
 
 def _undecided(found: _Findings, key: str, tables: Sequence[_Table]) -> None:
     """Several files could be the one: list them, with the columns that each would need."""
     names = [table.name for table in tables]
     found.notes.append(f"{len(names)} files could be data.{key}: {', '.join(names)}; uncomment one in the config")
-    if key == "pairs" and not found.lines:
-        found.lines.append("format: auto")  # a section needs a key
     found.open(key, names, f"which of these is the {key} file? Uncomment one line")
     agreed = dict(tables[0].columns)
     if all(table.columns == agreed for table in tables):
@@ -169,7 +168,7 @@ def _undecided(found: _Findings, key: str, tables: Sequence[_Table]) -> None:
 def _offer_metadata(found: _Findings, corpus: _Table) -> None:
     if corpus.others:
         names = ", ".join(_yaml(name) for name in corpus.others[:6])
-        found.lines.append(f"# metadata: [{names}]  # corpus columns to carry along")
+        found.lines.append(f"{f'# metadata: [{names}]':<28} # corpus columns to carry along")
 
 
 def _tables(folder: Path, notes: list[str]) -> Iterator[_Table]:
@@ -178,33 +177,30 @@ def _tables(folder: Path, notes: list[str]) -> Iterator[_Table]:
         if not path.is_file() or path.name.startswith(".") or data_suffix(path) not in SUFFIXES:
             continue
         try:
-            rows = _first_rows(path)
+            names, rows = _first_rows(path)
         except NegmineError as error:
             notes.append(f"skipped {path.name}: {error.cause}")
             continue
-        table = _table(path.name, rows)
+        table = _table(path.name, names, rows)
         if table is None:
-            notes.append(f"skipped {path.name}: neither pairs nor a corpus (columns: {', '.join(_names(rows)[:8])})")
+            notes.append(f"skipped {path.name}: neither pairs nor a corpus (columns: {', '.join(names[:8])})")
         else:
             yield table
 
 
-def _first_rows(path: Path) -> list[dict[str, Any]]:
+def _first_rows(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """Names of the columns, and some rows. Raises InputError when there are none."""
     bad = BadRows("skip")
-    first = next(RowFile(path, bad).batches(), [])
-    rows = [row for _, row in itertools.islice(first, _ROWS_LOOKED_AT)]
+    names = RowFile(path, (), bad).names
+    first = next(RowFile(path, names, bad).batches(), [])
+    rows = [row for _, row in first[:_ROWS_LOOKED_AT]]
     if not rows:
-        raise UsageError(str(bad.rejected[0]["reason"]) if bad.rejected else "this file has no rows")
-    return rows
+        raise InputError(str(bad.rejected[0]["reason"]) if bad.rejected else "this file has no rows")
+    return names, rows
 
 
-def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(str(name) for row in rows for name in row))
-
-
-def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> _Table | None:
+def _table(name: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> _Table | None:
     """What a file is: pairs have a query and a positive, a corpus has an id and a text."""
-    names = _names(rows)
     columns = {role: match for role, aliases in _ALIASES.items() if (match := _match(names, aliases)) is not None}
     texts = columns.get("positive")
     if texts is not None and not all(_is_text(row.get(texts)) for row in rows):
@@ -262,9 +258,7 @@ data:
 embed:
   model: {model}   # hub name, local folder or package://module/path
 
-mine:
-  # k: 100                     # candidates looked at per query
-  part_queries: 4096           # queries per part file: the most an interruption costs
+# mine: {{k: 100}}               # candidates looked at per query
 
 filter:
   relative_margin: 0.05        # a negative scores at least 5% below the query's positive

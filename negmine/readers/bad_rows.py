@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from negmine.errors import InputError, Where
 
 
@@ -24,6 +22,3 @@ class BadRows:
 
     def __len__(self) -> int:
         return len(self.rejected)
-
-
-Reject = Callable[[Where, str], None]

@@ -58,8 +58,9 @@ def read_corpus(
         if unseen:
             unseen = {name: key for name, key in unseen.items() if not any(name in row for _, row in rows)}
         yield _batch(file, rows, columns, metadata, bad_rows)
-    for name, key in unseen.items():
-        require_column(file, name, key)
+    if file.names:
+        for name, key in unseen.items():
+            require_column(file, name, key)
 
 
 def _batch(

@@ -25,7 +25,7 @@ def check_file(path: Path, key: str | None = None) -> None:
         folder = path.parent
         hint = f"The folder {folder} does not exist either. {check}"
         if folder.is_dir():
-            hint = nearest(path.name, sorted(os.listdir(folder))) or check
+            hint = nearest(path.name, sorted(other.name for other in folder.iterdir())) or check
         raise InputError("this file does not exist", where=str(path), hint=hint)
     if not os.access(path, os.R_OK):
         raise InputError("this file cannot be read: permission denied", where=str(path))

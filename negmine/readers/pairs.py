@@ -82,7 +82,7 @@ def _positives(row: Mapping[str, Any], columns: PairColumns) -> list[tuple[str |
     if not (ids or texts) or not all(text.strip() for text in texts):
         raise BadFieldError(f"'{columns.positive}' is blank")
     if ids and texts and len(ids) != len(texts):
-        raise BadFieldError(f"'{columns.positive_id}' has {len(ids)} ids for {len(texts)} texts in '{columns.positive}'")
+        raise BadFieldError(f"'{columns.positive_id}' has {len(ids)} ids and '{columns.positive}' {len(texts)} texts")
     return list(itertools.zip_longest(texts, ids))
 
 

@@ -30,7 +30,7 @@ class RowFile:
     """
 
     def __init__(self, path: Path, columns: Sequence[str], bad_rows: BadRows) -> None:
-        """Open the file and read its first rows; other ``columns`` need not be read.
+        """Open the file and read its first rows; other columns than ``columns`` need not be read.
 
         Raises InputError when there are no rows, or a bad one.
         """
@@ -75,7 +75,7 @@ class RowFile:
         if suffix in (".jsonl", ".ndjson"):
             return self._json_lines()
         raise InputError(
-            f"files ending in '{suffix}' are not supported" if suffix else "this file has no suffix that tells its format",
+            f"files ending in '{suffix}' are not supported" if suffix else "no suffix tells the format of this file",
             where=str(self.path),
             hint=f"Use one of {', '.join(SUFFIXES)}, also with .gz or .zst.",
         )
@@ -112,7 +112,7 @@ class RowFile:
     def _array(self) -> Iterator[Row]:
         self._counts_rows = True
         # Decoded by line, so that a bad byte is found where it is.
-        text = "".join(_decoded_lines(self.path))
+        text = "".join(_decoded_lines(self.path)).rstrip()
         try:
             values = orjson.loads(text)
         except orjson.JSONDecodeError as error:
@@ -158,7 +158,7 @@ class RowFile:
         self._counts_rows = True
         with open_parquet(self.path) as file:
             self.names = column_names(self.path, file.schema_arrow)
-        wanted = [name for name in self._columns if name in self.names]
+        wanted = [name for name in self.names if name in self._columns]
         number = 0
         for batch in parquet_batches(self.path, wanted or self.names[:1], _ROWS):
             with readable(self.path):

@@ -72,6 +72,8 @@ class _NpyVectors:
                 "the matrix is in Fortran order", where=str(path), hint="Save numpy.ascontiguousarray of it."
             )
         self.rows, self.dimension = matrix.shape
+        if not self.rows:
+            raise InputError("this file has no rows", where=str(path))
         self._dtype, self._offset = matrix.dtype, matrix.offset
 
     def iter_blocks(self, block_rows: int) -> Iterator[tuple[list[str] | None, np.ndarray]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from negmine import schemas
 from negmine.errors import Where
 from negmine.readers.bad_rows import BadRows
 from negmine.selection.identity import DigestIndex, digest_array, number_by_first_appearance
+from negmine.stages.ingest.places import Places, given_elsewhere
 from negmine.store.tables import TableWriter, iter_batches
 from negmine.text import BLANK, id_hash, passage_text, text_digest, text_key
 
@@ -25,10 +26,10 @@ class Documents:
     bytes of digests and a line number per document.
     """
 
-    def __init__(self, spool: Path, metadata: Sequence[str], source: str) -> None:
-        self.source = source
-        self.blank = 0
+    def __init__(self, spool: Path, metadata: Sequence[str]) -> None:
         self.given = 0
+        self.count = 0
+        self.places = Places()
         self._metadata = tuple(metadata)
         self._schema = pa.schema(
             [
@@ -44,7 +45,7 @@ class Documents:
         self._ids: list[pa.Array] = []
         self._passages: list[np.ndarray] = []
         self._texts: list[np.ndarray] = []
-        self._lines: list[np.ndarray] = []
+        self._blank: list[pa.Array] = []
 
     def add(
         self,
@@ -52,9 +53,10 @@ class Documents:
         titles: Sequence[str],
         texts: Sequence[str],
         metadata: Mapping[str, Sequence[str | None]],
+        where: Callable[[int], Where],
         lines: Sequence[int],
     ) -> None:
-        """Append documents; those without any text are counted and left out."""
+        """Append documents; of those without any text only the ids are kept, apart."""
         passages = [text_digest(passage_text(title, text)) for title, text in zip(titles, texts, strict=True)]
         bodies = [
             passage if not title else text_digest(text)
@@ -68,22 +70,23 @@ class Documents:
             [pa.array(columns[field.name], field.type) for field in self._schema], schema=self._schema
         )
         keep = np.array([passage != BLANK for passage in passages], bool)
-        self.blank += int((~keep).sum())
         if not keep.all():
+            self._blank.append(table.filter(pa.array(~keep))["doc_id"].combine_chunks())
             table = table.filter(pa.array(keep))
         self._writer.write_table(table)
         self._ids.append(table["doc_id"].combine_chunks())
         self._passages.append(digest_array(passages)[keep])
         self._texts.append(digest_array(bodies)[keep])
-        self._lines.append(np.asarray(lines, np.int64)[keep])
+        self.places.add(where, np.asarray(lines, np.int64)[keep])
+        self.count += table.num_rows
 
     def close(self) -> None:
         """No more documents; identities can be asked for from here on."""
         self._writer.close()
 
-    @property
-    def count(self) -> int:
-        return sum(len(ids) for ids in self._ids)
+    def blank_ids(self) -> pa.Array:
+        """Ids of the documents that were left out, in order."""
+        return pa.concat_arrays([pa.array([], pa.string()), *self._blank])
 
     def ids(self) -> pa.Array:
         return pa.concat_arrays([pa.array([], pa.string()), *self._ids])
@@ -93,9 +96,6 @@ class Documents:
 
     def text_digests(self) -> np.ndarray:
         return np.concatenate([np.empty((0, 2), np.uint64), *self._texts])
-
-    def lines(self) -> np.ndarray:
-        return np.concatenate([np.empty(0, np.int64), *self._lines])
 
     def text_index(self) -> TextIndex:
         """Finds the documents that are there so far by their text."""
@@ -133,22 +133,22 @@ def _one_of_each_id(documents: Documents, bad_rows: BadRows) -> np.ndarray:
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     original = first[inverse]
     keep = original == np.arange(len(codes))
-    clash = ~keep & (digests != digests[original]).any(axis=1)
-    lines = documents.lines()
-    for row in np.flatnonzero(clash):
-        bad_rows.reject(
-            Where(documents.source, int(lines[row])),
-            f"document id '{ids[row].as_py()}' was given to another text in line {lines[original[row]]}",
-        )
+    clash = np.flatnonzero(~keep & (digests != digests[original]).any(axis=1))
+    here, there = documents.places.where(clash), documents.places.where(original[clash])
+    for row, place, earlier in zip(clash.tolist(), here, there, strict=True):
+        bad_rows.reject(place, given_elsewhere(f"document id '{ids[row].as_py()}'", place, earlier))
     return keep
 
 
 class Corpus:
     """Documents after merging: which are kept, and the passage each one is."""
 
-    def __init__(self, documents: Documents, bad_rows: BadRows) -> None:
+    def __init__(self, documents: Documents, bad_rows: BadRows, *, from_file: bool = True) -> None:
+        self.from_file = from_file
+        """Whether the user gave a corpus; else the positives are it."""
         self._documents = documents
         self._keep = _one_of_each_id(documents, bad_rows)
+        self._blank_ids = documents.blank_ids()
         self.ids = documents.ids().filter(pa.array(self._keep))
         self.passage_digests = documents.passage_digests()[self._keep]
         self.text_digests = documents.text_digests()[self._keep]
@@ -162,6 +162,14 @@ class Corpus:
         """Row of the document with each id, -1 where there is none: int64 (m,)."""
         found = pc.index_in(ids, value_set=self.ids)
         return pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+    def is_blank(self, ids: pa.Array) -> np.ndarray:
+        """Which ids (m,) belong to documents that were left out because they have no text."""
+        return pc.is_in(ids, value_set=self._blank_ids).to_numpy(zero_copy_only=False)
+
+    def kept_from(self, row: int) -> int:
+        """How many documents are left of those that were added from ``row`` on."""
+        return int(self._keep[row:].sum())
 
     def write(self, path: Path, metadata: Sequence[str]) -> tuple[int, str]:
         """Write ``corpus.parquet``; the number of rows and a digest of what models read of it."""
@@ -177,7 +185,7 @@ class Corpus:
                 first = self.is_first[row:stop]
                 for identifier, title, text, is_first in zip(ids, titles, texts, first, strict=True):
                     if is_first:
-                        content.update(f"{len(identifier)} {identifier}{passage_text(title, text)}\n".encode("utf-8"))
+                        content.update(f"{len(identifier)} {identifier}{passage_text(title, text)}\n".encode())
                 writer.write(
                     {
                         **{name: table[name] for name in table.column_names},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,20 +13,26 @@ import pyarrow.compute as pc
 from negmine.errors import Where
 from negmine.readers.bad_rows import BadRows
 from negmine.selection.identity import digest_array, number_by_first_appearance
+from negmine.stages.ingest.places import Places, given_elsewhere
 from negmine.text import id_hash, text_digest, text_key
 
 
 class QueryList:
     """Queries as they come, possibly many rows per query; texts and ids stay in Arrow memory."""
 
-    def __init__(self, source: str) -> None:
-        self._source = source
+    def __init__(self) -> None:
+        self.places = Places()
         self._ids: list[pa.Array] = []
         self._texts: list[pa.Array] = []
         self._digests: list[np.ndarray] = []
-        self._lines: list[np.ndarray] = []
 
-    def add(self, query_ids: Sequence[str | None], texts: Sequence[str], lines: Sequence[int]) -> None:
+    def add(
+        self,
+        query_ids: Sequence[str | None],
+        texts: Sequence[str],
+        where: Callable[[int], Where],
+        lines: Sequence[int],
+    ) -> None:
         """Append rows; a query without an id is named by its text."""
         digests = [text_digest(text) for text in texts]
         named = [
@@ -36,7 +42,7 @@ class QueryList:
         self._ids.append(pa.array(named, pa.string()))
         self._texts.append(pa.array(texts, pa.large_string()))
         self._digests.append(digest_array(digests))
-        self._lines.append(np.asarray(lines, np.int64))
+        self.places.add(where, lines)
 
     def finish(self, bad_rows: BadRows) -> tuple[Queries, np.ndarray]:
         """The distinct queries, and for every row which of them it belongs to: int64 (rows,).
@@ -46,28 +52,38 @@ class QueryList:
         ids = pa.concat_arrays([pa.array([], pa.string()), *self._ids])
         texts = pa.concat_arrays([pa.array([], pa.large_string()), *self._texts])
         digests = np.concatenate([np.empty((0, 2), np.uint64), *self._digests])
-        lines = np.concatenate([np.empty(0, np.int64), *self._lines])
-        encoded = pc.dictionary_encode(ids)
-        codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        # Several rows of this list are one row of the file where that names several positives.
+        given = np.cumsum(np.diff(self.places.lines(), prepend=-1) != 0) - 1
+        codes = pc.dictionary_encode(ids).indices.to_numpy(zero_copy_only=False).astype(np.int64)
         _, first = np.unique(codes, return_index=True)
-        clash = (digests != digests[first[codes]]).any(axis=1) if len(codes) else np.zeros(0, bool)
-        for row in np.flatnonzero(clash):
-            bad_rows.reject(
-                Where(self._source, int(lines[row])),
-                f"query id '{ids[row].as_py()}' was given to another text in line {lines[first[codes[row]]]}",
-            )
+        clash = (digests != digests[first[codes]]).any(axis=1)
+        self._reject(ids, np.flatnonzero(clash), first[codes], given, bad_rows)
         rows = pa.array(first)
-        return Queries(ids.take(rows), texts.take(rows), digests[first], np.arange(len(first))), np.where(clash, -1, codes)
+        queries = Queries(ids.take(rows), texts.take(rows), digests[first], given[first], len(np.unique(given)))
+        return queries, np.where(clash, -1, codes)
+
+    def _reject(
+        self, ids: pa.Array, clash: np.ndarray, original: np.ndarray, given: np.ndarray, bad_rows: BadRows
+    ) -> None:
+        """Refuse the rows ``clash``, once per row of the file."""
+        clash = clash[np.diff(given[clash], prepend=-1) != 0]
+        here, there = self.places.where(clash), self.places.where(original[clash])
+        for row, place, earlier in zip(clash.tolist(), here, there, strict=True):
+            bad_rows.reject(place, given_elsewhere(f"query id '{ids[row].as_py()}'", place, earlier))
 
 
 @dataclass(frozen=True)
 class Queries:
-    """Distinct query ids with their texts, in order of first appearance."""
+    """Distinct query ids with their texts, in order of first appearance.
+
+    ``source_row`` (n,) is the row of the file each was first in, of ``given`` rows.
+    """
 
     ids: pa.Array
     texts: pa.Array
     digests: np.ndarray
     source_row: np.ndarray
+    given: int
 
     def numbered(self) -> tuple[np.ndarray, np.ndarray]:
         """Query numbers (n,), equal for equal texts, and the row that stands for each number."""
@@ -75,7 +91,9 @@ class Queries:
 
     def only(self, keep: np.ndarray) -> Queries:
         mask = pa.array(keep)
-        return Queries(self.ids.filter(mask), self.texts.filter(mask), self.digests[keep], self.source_row[keep])
+        return Queries(
+            self.ids.filter(mask), self.texts.filter(mask), self.digests[keep], self.source_row[keep], self.given
+        )
 
     def columns(self, number: np.ndarray) -> dict[str, object]:
         """Columns of ``queries.parquet``."""
@@ -93,13 +111,13 @@ class Queries:
         content = hashlib.sha256()
         rows = pa.array(standing)
         for identifier, text in zip(self.ids.take(rows).to_pylist(), self.texts.take(rows).to_pylist(), strict=True):
-            content.update(f"{len(identifier)} {identifier}{text}\n".encode("utf-8"))
+            content.update(f"{len(identifier)} {identifier}{text}\n".encode())
         return content.hexdigest()
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Labelled pairs: row of the query, row of the document, grade, line in the file."""
+    """Labelled pairs: row of the query, row of the document, grade; three arrays (l,)."""
 
     query: np.ndarray
     document: np.ndarray

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,107 +44,114 @@ class Files:
 def add_corpus(documents: Documents, path: Path, config: Config, bad_rows: BadRows) -> None:
     """Read the corpus file into ``documents``. Raises InputError when it holds nothing."""
     for batch in read_corpus(path, config.data.columns, config.data.metadata, bad_rows):
-        documents.add(batch.doc_ids, batch.titles, batch.texts, batch.metadata, batch.lines)
+        documents.add(batch.doc_ids, batch.titles, batch.texts, batch.metadata, batch.where, batch.lines)
     if documents.count == 0:
-        raise InputError("the corpus has no passages", where=str(path), hint="Check data.corpus.")
+        raise InputError("the corpus has no passages", where=str(path), hint="Check data.corpus and data.columns.text.")
 
 
 class PairLabels:
-    """Labels from a pairs file: positives as texts, or as ids of the corpus."""
+    """Labels from a pairs file: positives as texts, or as ids of the corpus.
+
+    With a corpus an id alone says which document is meant; without one the texts are the
+    corpus, and ids name them.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._queries = QueryList(str(path))
-        self._grades: list[np.ndarray] = []
-        self._lines: list[np.ndarray] = []
+        self._queries = QueryList()
         self._digests: list[np.ndarray] = []
         self._ids: list[pa.Array] = []
 
     def read(self, config: Config, documents: Documents, known: TextIndex | None, bad_rows: BadRows) -> None:
         """Read all pairs; positives whose text is in no document become documents."""
         for batch in read_pairs(self._path, config.data.columns, bad_rows):
-            self._queries.add(batch.query_ids, batch.queries, batch.lines)
-            digests = digest_array([text_digest(text or "") for text in batch.positive_texts])
+            self._queries.add(batch.query_ids, batch.queries, batch.where, batch.lines)
+            texts = [text or "" for text in batch.positive_texts]
+            if known is not None:
+                texts = ["" if doc_id else text for doc_id, text in zip(batch.positive_ids, texts, strict=True)]
+            digests = digest_array([text_digest(text) for text in texts])
             self._digests.append(digests)
             self._ids.append(pa.array(batch.positive_ids, pa.string()))
-            self._grades.append(np.asarray(batch.grades, np.float64))
-            self._lines.append(np.asarray(batch.lines, np.int64))
             new = digests.any(axis=1)
             if known is not None:
                 new &= known.find(digests) < 0
             rows = np.flatnonzero(new)
             documents.add(
-                [text_key(digests[row].tobytes())[:16] for row in rows],
+                [batch.positive_ids[row] or text_key(digests[row].tobytes())[:16] for row in rows],
                 [""] * len(rows),
-                [batch.positive_texts[row] or "" for row in rows],
+                [texts[row] for row in rows],
                 {},
+                batch.where,
                 [batch.lines[row] for row in rows],
             )
 
-    def resolve(self, corpus: Corpus, bad_rows: BadRows) -> tuple[Queries, Labels]:
-        """The distinct queries and the labelled pairs as rows of queries and documents."""
+    def resolve(self, corpus: Corpus, bad_rows: BadRows) -> tuple[Queries, Labels, int]:
+        """The distinct queries, the labelled pairs as rows of queries and documents, and how
+        many pairs were left out because their document has no text.
+        """
         queries, query = self._queries.finish(bad_rows)
         if not len(query):
             raise InputError("the file has no pairs", where=str(self._path), hint="Check data.pairs.")
-        digests = np.concatenate(self._digests)
-        ids = pa.concat_arrays(self._ids)
-        document = np.where(digests.any(axis=1), corpus.texts.find(digests), corpus.find_ids(ids))
-        lines = np.concatenate(self._lines)
-        for row in np.flatnonzero(document < 0):
-            bad_rows.reject(
-                Where(str(self._path), int(lines[row])),
-                f"the positive id '{ids[int(row)].as_py()}' is not in the corpus",
-            )
-        use = (document >= 0) & (query >= 0)
-        return queries, Labels(query[use], document[use], np.concatenate(self._grades)[use])
+        digests, ids = np.concatenate(self._digests), pa.concat_arrays(self._ids)
+        by_id = ids.is_valid().to_numpy(zero_copy_only=False)
+        document = np.where(by_id, corpus.find_ids(ids), corpus.texts.find(digests))
+        blank = by_id & (document < 0) & corpus.is_blank(ids)
+        unknown = np.flatnonzero((query >= 0) & (document < 0) & ~blank)
+        for row, place in zip(unknown.tolist(), self._queries.places.where(unknown), strict=True):
+            bad_rows.reject(place, f"the positive id '{ids[row].as_py()}' {self._not_found(corpus)}")
+        # An id that was given to another text has been refused as a document: it labels nothing.
+        use = np.flatnonzero((document >= 0) & (query >= 0))
+        same = (corpus.passage_digests[document[use]] == digests[use]).all(axis=1)
+        use = use[same | ~(by_id & digests.any(axis=1))[use]]
+        return queries, Labels(query[use], document[use], np.ones(len(use))), int((blank & (query >= 0)).sum())
+
+    @staticmethod
+    def _not_found(corpus: Corpus) -> str:
+        return "is not in the corpus" if corpus.from_file else "has no text, and data.corpus is not set"
 
 
 def qrels_labels(
-    files: Files, config: Config, corpus: Corpus, blank_documents: int, bad_rows: BadRows
-) -> tuple[Queries, Labels]:
-    """Queries and labels of a collection with qrels; grades below ``data.min_grade`` are no labels."""
-    assert files.queries is not None and files.qrels is not None
-    listed = QueryList(str(files.queries))
+    files: Files, config: Config, corpus: Corpus, bad_rows: BadRows
+) -> tuple[Queries, Labels, int]:
+    """Queries and labels of a collection with qrels, and how many labels were left out because
+    their document has no text. Grades below ``data.min_grade`` are no labels.
+    """
+    assert files.queries is not None
+    assert files.qrels is not None
+    listed = QueryList()
     for batch in read_queries(files.queries, config.data.columns, bad_rows):
-        listed.add(batch.query_ids, batch.texts, batch.lines)
+        listed.add(batch.query_ids, batch.texts, batch.where, batch.lines)
     queries, _ = listed.finish(bad_rows)
-    parts: list[Labels] = []
-    for query_ids, doc_ids, grades, lines in _judged(files.qrels, config.data.min_grade, bad_rows):
-        query = pc.fill_null(pc.index_in(query_ids, value_set=queries.ids), -1).to_numpy(zero_copy_only=False)
-        document = corpus.find_ids(doc_ids)
-        for row in np.flatnonzero((query < 0) | (document < 0)):
-            if query[row] >= 0 and blank_documents:
-                continue  # It may name a document that was left out because it has no text.
-            what = ("query", query_ids) if query[row] < 0 else ("document", doc_ids)
-            place = files.queries if query[row] < 0 else files.corpus
-            bad_rows.reject(
-                Where(str(files.qrels), int(lines[row])),
-                f"the {what[0]} id '{what[1][int(row)].as_py()}' is not in {place}",
-            )
-        use = (query >= 0) & (document >= 0)
-        parts.append(Labels(query[use].astype(np.int64), document[use], grades[use]))
-    if not parts:
+    query_ids, doc_ids, grades, lines = _judged(files.qrels, config.data.min_grade, bad_rows)
+    query = pc.fill_null(pc.index_in(query_ids, value_set=queries.ids), -1).to_numpy(zero_copy_only=False)
+    query, document = query.astype(np.int64), corpus.find_ids(doc_ids)
+    blank = (query >= 0) & (document < 0) & corpus.is_blank(doc_ids)
+    for row in np.flatnonzero(((query < 0) | (document < 0)) & ~blank).tolist():
+        cause = f"the document id '{doc_ids[row].as_py()}' is not in {files.corpus}"
+        if query[row] < 0:
+            cause = f"the query id '{query_ids[row].as_py()}' is not in {files.queries}"
+        bad_rows.reject(Where(str(files.qrels), int(lines[row])), cause)
+    use = (query >= 0) & (document >= 0)
+    return queries, Labels(query[use], document[use], grades[use]), int(blank.sum())
+
+
+def _judged(path: Path, min_grade: float, bad_rows: BadRows) -> tuple[pa.Array, pa.Array, np.ndarray, np.ndarray]:
+    """Query ids, document ids, grades and lines of the judgements that reach ``min_grade``.
+
+    Raises InputError when none does.
+    """
+    query_ids, doc_ids = [pa.array([], pa.string())], [pa.array([], pa.string())]
+    grades, lines = [np.empty(0)], [np.empty(0, np.int64)]
+    for batch in read_qrels(path, bad_rows):
+        reached = np.asarray(batch.grades, np.float64) >= min_grade
+        query_ids.append(pa.array(batch.query_ids, pa.string()).filter(pa.array(reached)))
+        doc_ids.append(pa.array(batch.doc_ids, pa.string()).filter(pa.array(reached)))
+        grades.append(np.asarray(batch.grades, np.float64)[reached])
+        lines.append(np.asarray(batch.lines, np.int64)[reached])
+    if not sum(map(len, lines)):
         raise InputError(
-            f"no judgement reaches grade {config.data.min_grade:g}",
-            where=str(files.qrels),
+            f"no judgement reaches grade {min_grade:g}",
+            where=str(path),
             hint="Check data.qrels, data.split and data.min_grade.",
         )
-    return queries, Labels(
-        *(np.concatenate([getattr(p, name) for p in parts]) for name in ("query", "document", "grade"))
-    )
-
-
-def _judged(
-    path: Path, min_grade: float, bad_rows: BadRows
-) -> Iterator[tuple[pa.Array, pa.Array, np.ndarray, np.ndarray]]:
-    for batch in read_qrels(path, bad_rows):
-        grades = np.asarray(batch.grades, np.float64)
-        rows = np.flatnonzero(grades >= min_grade)
-        if len(rows):
-            take = pa.array(rows)
-            yield (
-                pa.array(batch.query_ids, pa.string()).take(take),
-                pa.array(batch.doc_ids, pa.string()).take(take),
-                grades[rows],
-                np.asarray(batch.lines, np.int64)[rows],
-            )
+    return pa.concat_arrays(query_ids), pa.concat_arrays(doc_ids), np.concatenate(grades), np.concatenate(lines)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from negmine import schemas
 from negmine.config import Config
 from negmine.errors import InputError
 from negmine.readers.bad_rows import BadRows
+from negmine.readers.lines import check_file
 from negmine.selection.identity import EXCLUSION_REASONS, excluded_passages
 from negmine.stages.base import Job, Stage, Task
 from negmine.stages.ingest.documents import Corpus, Documents
@@ -32,8 +35,7 @@ class IngestStage(Stage):
     def inputs(self, config: Config) -> Mapping[str, Path]:
         files = Files.of(config).by_key()
         for key, path in files.items():
-            if not path.is_file():
-                raise InputError("this file does not exist", where=str(path), hint=f"Check {key}.")
+            check_file(path, key)
         return files
 
     def phases(self, job: Job) -> Iterator[Sequence[Task]]:
@@ -61,23 +63,23 @@ class IngestStage(Stage):
 def _read(
     files: Files, config: Config, spool: Path, bad_rows: BadRows
 ) -> tuple[Corpus, Queries, Labels, dict[str, int]]:
-    source = files.corpus or files.pairs
-    documents = Documents(spool, config.data.metadata, str(source))
-    pairs = PairLabels(files.pairs) if files.pairs is not None else None
-    if files.corpus is not None:
-        add_corpus(documents, files.corpus, config, bad_rows)
+    """All the files: documents, queries with a positive, labels as their rows, and counts."""
+    documents = Documents(spool, config.data.metadata)
+    try:
+        if files.corpus is not None:
+            add_corpus(documents, files.corpus, config, bad_rows)
+        in_file = documents.count
+        pairs = PairLabels(files.pairs) if files.pairs is not None else None
+        if pairs is not None:
+            known = documents.text_index() if files.corpus is not None else None
+            pairs.read(config, documents, known, bad_rows)
+    finally:
+        documents.close()
+    corpus = Corpus(documents, bad_rows, from_file=files.corpus is not None)
     if pairs is not None:
-        known = documents.text_index() if files.corpus is not None else None
-        before = documents.count
-        pairs.read(config, documents, known, bad_rows)
-        added = documents.count - before if known is not None else 0
-    documents.close()
-    corpus = Corpus(documents, bad_rows)
-    if pairs is not None:
-        queries, labels = pairs.resolve(corpus, bad_rows)
+        queries, labels, blank_positives = pairs.resolve(corpus, bad_rows)
     else:
-        queries, labels = qrels_labels(files, config, corpus, documents.blank, bad_rows)
-        added = 0
+        queries, labels, blank_positives = qrels_labels(files, config, corpus, bad_rows)
     used = np.zeros(len(queries.ids), bool)
     used[labels.query] = True
     if not used.any():
@@ -85,11 +87,12 @@ def _read(
     row_of = np.cumsum(used) - 1
     counts = {
         "corpus_rows": documents.given,
-        "query_rows": len(queries.ids),
-        "blank_documents": documents.blank,
-        "positives_added_to_corpus": added,
+        "query_rows": queries.given,
+        "blank_documents": len(documents.blank_ids()),
+        "blank_positives": blank_positives,
+        "positives_added_to_corpus": corpus.kept_from(in_file) if corpus.from_file else 0,
         "queries_without_positive": int((~used).sum()),
-        "rows_rejected": len(bad_rows.rejected),
+        "rows_rejected": len(bad_rows),
     }
     return corpus, queries.only(used), Labels(row_of[labels.query], labels.document, labels.grade), counts
 
@@ -124,7 +127,7 @@ def _write(job: Job, corpus: Corpus, queries: Queries, labels: Labels, bad_rows:
         (
             "excluded.parquet",
             schemas.EXCLUDED,
-            {"query": query, "passage": passage, "reason": np.array(EXCLUSION_REASONS)[reason].tolist()},
+            {"query": query, "passage": passage, "reason": pa.array(EXCLUSION_REASONS).take(pa.array(reason))},
         ),
     ]
     for name, schema, columns in tables:
@@ -132,7 +135,8 @@ def _write(job: Job, corpus: Corpus, queries: Queries, labels: Labels, bad_rows:
             writer.write(columns)
             output.rows = writer.rows
     with job.publish("rejected.jsonl") as output:
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in bad_rows.rejected]
+        rejected = sorted(bad_rows.rejected, key=itemgetter("file", "line"))
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rejected]
         output.path.write_text("".join(lines), "utf-8")
         output.rows = len(lines)
     job.facts["outputs"] = {"passage_texts": passages_digest, "query_texts": queries.content_digest(standing)}

@@ -1,0 +1,155 @@
+"""What holds for any text and any bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from negmine.config import ColumnsConfig
+from negmine.errors import InputError
+from negmine.readers import BadRows, open_vectors, read_corpus, read_pairs, read_qrels
+
+COLUMNS = ColumnsConfig()
+FORMATS = [f"{kind}{packing}" for kind in ("jsonl", "json", "csv", "tsv", "parquet") for packing in ("", ".gz", ".zst")]
+
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+ids = texts.filter(lambda text: bool(text.strip()))
+rows = st.lists(st.tuples(ids, texts, texts), min_size=1, max_size=6)
+quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def dumped(kind: str, table: list[tuple[str, str, str]]) -> bytes:
+    names = ("_id", "title", "text")
+    objects = [dict(zip(names, row, strict=True)) for row in table]
+    if kind == "jsonl":
+        return "".join(json.dumps(row, ensure_ascii=len(row["text"]) % 2 == 0) + "\n" for row in objects).encode()
+    if kind == "json":
+        return json.dumps(objects, indent=2, ensure_ascii=False).encode()
+    if kind == "parquet":
+        sink = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(objects), sink)
+        return sink.getvalue()
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter="," if kind == "csv" else "\t", quoting=csv.QUOTE_ALL)
+    writer.writerows([names, *table])
+    return out.getvalue().encode()
+
+
+def packed(data: bytes, packing: str) -> bytes:
+    if packing == "gz":
+        return gzip.compress(data)
+    return pa.compress(data, "zstd", asbytes=True) if packing == "zst" else data
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@quick
+@given(table=rows)
+@example(table=[("\ufeffid", "\r\n", "a\rb\nc\u2028d\x1e\x85"), ('"', "\\", "\t,'")])
+def test_any_text_is_read_back_as_it_was_written(suffix: str, table: list[tuple[str, str, str]]) -> None:
+    kind, _, packing = suffix.partition(".")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"corpus.{suffix}"
+        path.write_bytes(packed(dumped(kind, table), packing))
+        read = [
+            row
+            for b in read_corpus(path, COLUMNS, (), BadRows())
+            for row in zip(b.doc_ids, b.titles, b.texts, strict=True)
+        ]
+    assert read == table
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("policy", ["error", "skip"])
+@quick
+@given(data=st.binary(max_size=200))
+@example(data=b"[")
+@example(data=b'{"anchor": "q", "positive": {"a": "\xff"}}')
+@example(data=b"PAR1PAR1PAR1")
+@example(data=b"anchor,positive\n\x00,\"")
+def test_any_bytes_raise_nothing_but_input_errors(suffix: str, policy: str, data: bytes) -> None:
+    packing = suffix.partition(".")[2]
+    with tempfile.TemporaryDirectory() as folder:
+        for content in (data, packed(data, packing)):
+            path = Path(folder) / f"pairs.{suffix}"
+            path.write_bytes(content)
+            with contextlib.suppress(InputError):
+                list(read_pairs(path, COLUMNS, BadRows(policy)))
+            with contextlib.suppress(InputError):
+                list(read_corpus(path, COLUMNS, ("m",), BadRows(policy)))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "parquet", "jsonl.gz", "jsonl.zst"])
+@quick
+@given(place=st.floats(0, 0.999), value=st.integers(0, 255))
+def test_any_wrong_byte_raises_nothing_but_input_errors(suffix: str, place: float, value: int) -> None:
+    kind, _, packing = suffix.partition(".")
+    content = bytearray(packed(dumped(kind, [(f"d{i}", "title", f"text {i}") for i in range(30)]), packing))
+    content[int(place * len(content))] = value
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"corpus.{suffix}"
+        path.write_bytes(content)
+        with contextlib.suppress(InputError):
+            list(read_corpus(path, COLUMNS, (), BadRows()))
+
+
+@quick
+@given(data=st.binary(max_size=200))
+def test_any_bytes_as_qrels_raise_nothing_but_input_errors(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train.tsv"
+        path.write_bytes(data)
+        with contextlib.suppress(InputError):
+            list(read_qrels(path, BadRows()))
+
+
+def vector_file(suffix: str) -> bytes:
+    sink = io.BytesIO()
+    vectors = np.arange(60, dtype=np.float32).reshape(20, 3)
+    if suffix == "npy":
+        np.save(sink, vectors)
+    else:
+        pq.write_table(pa.table({"doc_id": [str(i) for i in range(20)], "vector": vectors.tolist()}), sink)
+    return sink.getvalue()
+
+
+def read_all_vectors(path: Path) -> None:
+    source = open_vectors(path, "doc_id")
+    assert sum(len(block) for _, block in source.iter_blocks(7)) == source.rows
+    if source.has_ids:
+        list(source.iter_ids(7))
+
+
+@pytest.mark.parametrize("suffix", ["npy", "parquet"])
+@quick
+@given(data=st.binary(max_size=200), magic=st.booleans())
+def test_any_bytes_as_vectors_raise_nothing_but_input_errors(suffix: str, data: bytes, magic: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"vectors.{suffix}"
+        path.write_bytes(vector_file(suffix)[:10] + data if magic else data)
+        with contextlib.suppress(InputError):
+            read_all_vectors(path)
+
+
+@pytest.mark.parametrize("suffix", ["npy", "parquet"])
+@quick
+@given(place=st.floats(0, 0.999), value=st.integers(0, 255))
+def test_any_wrong_byte_in_vectors_raises_nothing_but_input_errors(suffix: str, place: float, value: int) -> None:
+    content = bytearray(vector_file(suffix))
+    content[int(place * len(content))] = value
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"vectors.{suffix}"
+        path.write_bytes(content)
+        with contextlib.suppress(InputError):
+            read_all_vectors(path)
