@@ -19,9 +19,13 @@ _BOM = b"\xef\xbb\xbf"
 def check_file(path: Path, key: str | None = None) -> None:
     """Raise InputError when ``path`` (the value of config ``key``) is no file that can be opened."""
     check = f"Check {key}." if key else "Check the path."
-    if path.is_dir():
+    try:
+        is_folder, there = path.is_dir(), path.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise InputError(f"this file cannot be opened: {error.strerror}", where=str(path), hint=check) from error
+    if is_folder:
         raise InputError("this is a folder, and a file is needed", where=str(path), hint=check)
-    if not path.exists():
+    if not there:
         folder = path.parent
         hint = f"The folder {folder} does not exist either. {check}"
         if folder.is_dir():
@@ -57,8 +61,8 @@ def byte_blocks(path: Path) -> Iterator[bytes]:
         ) from error
 
 
-def byte_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    r"""Yield (1-based number, byte offset, line without its ``\n``) of every line.
+def byte_lines(path: Path) -> Iterator[tuple[int, int, bytes, bool]]:
+    r"""Yield (1-based number, byte offset, line without its ``\n``, whether it had one) of every line.
 
     A byte-order mark is left out. Offsets count decompressed bytes. Raises InputError when the
     file cannot be read to its end.
@@ -75,16 +79,16 @@ def byte_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
         started.append(tail)
         for line in lines:
             number += 1
-            yield number, offset, line
+            yield number, offset, line, True
             offset += len(line) + 1
     last = b"".join(started)
     if last:
-        yield number + 1, offset, last
+        yield number + 1, offset, last, False
 
 
 def text_lines(path: Path, bad_rows: BadRows) -> Iterator[tuple[int, str]]:
     """Yield (number, text) of every line that is not blank; lines that are no UTF-8 are bad rows."""
-    for number, offset, line in byte_lines(path):
+    for number, offset, line, _ in byte_lines(path):
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -95,6 +99,11 @@ def text_lines(path: Path, bad_rows: BadRows) -> Iterator[tuple[int, str]]:
 
 
 NOT_UTF8 = "this is not UTF-8 text"
+
+
+def cut_short(where: Where) -> InputError:
+    """The error for a last row that is not all there: data is missing, so it is never left out as a bad row."""
+    return InputError("the file ends in the middle of a row", where=where, hint="Make or copy the file again.")
 
 
 def bad_byte(path: Path, number: int, offset: int, error: UnicodeDecodeError) -> Where:

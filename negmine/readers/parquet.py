@@ -48,7 +48,7 @@ def column_names(path: Path, schema: Any) -> list[str]:
 
 def check_names(names: Sequence[str], where: Where) -> None:
     """Raise InputError when two columns of the table at ``where`` have the same name."""
-    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    twice = next((name for i, name in enumerate(names) if name and name in names[:i]), None)
     if twice is not None:
         raise InputError(f"the column '{twice}' is there twice", where=where, hint="Rename one of the two.")
 

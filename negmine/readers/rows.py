@@ -13,7 +13,7 @@ import orjson
 
 from negmine.errors import InputError, Where
 from negmine.readers.bad_rows import BadRows
-from negmine.readers.lines import NOT_UTF8, bad_byte, byte_lines, check_file, data_suffix
+from negmine.readers.lines import NOT_UTF8, bad_byte, byte_lines, check_file, cut_short, data_suffix
 from negmine.readers.parquet import check_names, column_names, open_parquet, parquet_batches, readable
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
@@ -81,33 +81,38 @@ class RowFile:
         )
 
     def _begins_array(self) -> bool:
-        first = next((line for _, _, line in byte_lines(self.path) if line.strip()), b"")
+        first = next((line for _, _, line, _ in byte_lines(self.path) if line.strip()), b"")
         return first.lstrip().startswith(b"[")
 
     def _json_lines(self) -> Iterator[Row]:
-        for number, offset, line in byte_lines(self.path):
+        for number, offset, line, ended in byte_lines(self.path):
             if not line or line.isspace():
                 continue
             try:
                 value = orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                self._bad_json(number, offset, line, error)
+                self._bad_json(number, offset, line, ended, error)
                 continue
             if type(value) is not dict:
                 self._bad_rows.reject(self.where(number), "this line is not a JSON object")
                 continue
             yield number, value
 
-    def _bad_json(self, number: int, offset: int, line: bytes, error: orjson.JSONDecodeError) -> None:
+    def _bad_json(self, number: int, offset: int, line: bytes, ended: bool, error: orjson.JSONDecodeError) -> None:
         try:
             text = line.decode("utf-8").rstrip()
         except UnicodeDecodeError as bad:
-            self._bad_rows.reject(bad_byte(self.path, number, offset, bad), NOT_UTF8)
+            where = bad_byte(self.path, number, offset, bad)
+            if not ended and bad.reason == "unexpected end of data":
+                raise cut_short(where) from error
+            self._bad_rows.reject(where, NOT_UTF8)
             return
-        cause = f"this is not JSON: {error.msg}"
+        where, cause = Where(str(self.path), number, error.colno), f"this is not JSON: {error.msg}"
         if error.pos >= len(text):
+            if not ended:
+                raise cut_short(where) from error
             cause = f"the row ends in the middle: {error.msg}"
-        self._bad_rows.reject(Where(str(self.path), number, error.colno), cause)
+        self._bad_rows.reject(where, cause)
 
     def _array(self) -> Iterator[Row]:
         self._counts_rows = True
@@ -126,33 +131,47 @@ class RowFile:
 
     def _delimited(self, separator: str) -> Iterator[Row]:
         records = self._records(separator)
-        for number, header in records:
+        for number, header, _ in records:
             self.names, self.start = header, Where(str(self.path), number)
             check_names(header, self.start)
             break
-        for number, record in records:
+        for number, record, ended in records:
             if len(record) == len(self.names):
                 yield number, dict(zip(self.names, record, strict=True))
+            elif len(record) < len(self.names) and not ended:
+                raise cut_short(self.where(number))
             else:
                 cause = f"this row has {len(record)} fields and the header has {len(self.names)}"
                 self._bad_rows.reject(self.where(number), cause)
 
-    def _records(self, separator: str) -> Iterator[tuple[int, list[str]]]:
-        """Lines (or several, where quotes hold them together) as fields; blank ones are left out."""
+    def _records(self, separator: str) -> Iterator[tuple[int, list[str], bool]]:
+        """Lines (or several, where quotes hold them together) as fields, and whether the last had an end.
+
+        Blank lines are left out. What cannot be read is a bad row, but for the header.
+        """
         csv.field_size_limit(sys.maxsize)
-        reader = csv.reader(_decoded_lines(self.path), delimiter=separator, strict=True)
-        start = 1
-        try:
-            for record in reader:
-                if len(record) > 1 or (record and record[0].strip()):
-                    yield start, record
-                start = reader.line_num + 1
-        except csv.Error as error:
-            raise InputError(
-                f"this row cannot be read: {_csv_cause(str(error))}",
-                where=self.where(start),
-                hint='A field that begins with a quote must end with one, and quotes inside it are doubled ("").',
-            ) from error
+        lines = _Decoded(self.path)
+        reader = csv.reader(lines, delimiter=separator, strict=True)
+        while True:
+            start = reader.line_num + 1
+            try:
+                record = next(reader, None)
+            except csv.Error as error:
+                cause = _csv_cause(str(error))
+                if not self.names or cause == _OPEN_QUOTE:
+                    cause = f"this row cannot be read: {cause}"
+                    raise InputError(cause, where=self.where(start), hint=_QUOTES) from error
+                self._bad_rows.reject(self.where(start), f"this row cannot be read: {cause}. {_QUOTES}".rstrip("."))
+                continue
+            if record is None:
+                return
+            if lines.bad is not None:
+                if not self.names:
+                    raise InputError(NOT_UTF8, where=lines.bad)
+                self._bad_rows.reject(lines.bad, NOT_UTF8)
+                lines.bad = None
+            elif len(record) > 1 or (record and record[0].strip()):
+                yield start, record, lines.ended
 
     def _parquet(self) -> Iterator[Row]:
         self._counts_rows = True
@@ -170,16 +189,41 @@ class RowFile:
 
 def _decoded_lines(path: Path) -> Iterator[str]:
     """Lines with their ends, for formats whose rows may span several: a bad one cannot be skipped alone."""
-    for number, offset, line in byte_lines(path):
+    for number, offset, line, _ in byte_lines(path):
         try:
             yield line.decode("utf-8") + "\n"
         except UnicodeDecodeError as error:
             raise InputError(NOT_UTF8, where=bad_byte(path, number, offset, error)) from error
 
 
+class _Decoded:
+    """Lines with their ends, for rows that may span several; ``bad`` is where the first bad byte was."""
+
+    def __init__(self, path: Path) -> None:
+        self.bad: Where | None = None
+        self.ended = True
+        self._path = path
+        self._lines = byte_lines(path)
+
+    def __iter__(self) -> _Decoded:
+        return self
+
+    def __next__(self) -> str:
+        number, offset, line, self.ended = next(self._lines)
+        try:
+            return line.decode("utf-8") + "\n"
+        except UnicodeDecodeError as error:
+            self.bad = self.bad or bad_byte(self._path, number, offset, error)
+            return line.decode("utf-8", "replace") + "\n"
+
+
+_OPEN_QUOTE = "the file ends inside a quoted field"
+_QUOTES = 'A field that begins with a quote must end with one, and quotes inside it are doubled ("").'
+
+
 def _csv_cause(message: str) -> str:
     if "unexpected end" in message:
-        return "the file ends inside a quoted field"
+        return _OPEN_QUOTE
     if "new-line character" in message:
         return "there is a carriage return outside quotes"
     return message
