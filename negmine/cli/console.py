@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
+import shutil
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from negmine.pipeline import StageResult
 
 _LOG_SECONDS = 30.0
+_FILE_COLUMNS = 120
+_GAP = 2
 
 
 @dataclass
@@ -34,23 +37,16 @@ class Console:
         if self.json:
             sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table for people."""
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table for people.
+
+        The name of a column may end in marks: ``>`` aligns it right, ``?`` leaves it out where
+        the terminal is too narrow, ``~`` lets its text go over several lines.
+        """
         if self.json or self.quiet:
             return
-        from rich import box
-        from rich.console import Console as RichConsole
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in columns:
-            right = column.endswith(">")
-            table.add_column(column.removesuffix(">"), justify="right" if right else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-        width = None if sys.stdout.isatty() else 120
-        RichConsole(file=sys.stdout, width=width, highlight=False).print(table)
+        width = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else _FILE_COLUMNS
+        sys.stdout.write(_rendered(columns, rows, width, colour=sys.stdout.isatty()))
 
     def line(self, text: str = "") -> None:
         """A line of the result for people."""
@@ -75,6 +71,14 @@ class Console:
         if error.snippet:
             sys.stderr.write("".join(f"  {line}\n" for line in error.snippet.splitlines()))
 
+    def failure(self, text: str, exit_code: int) -> None:
+        """The last line of a command that ends otherwise than by an error of the tool."""
+        if self.log_json:
+            self._log("error", text.removeprefix("error: "), exit_code=exit_code)
+        else:
+            # On a terminal the rest of a progress bar, or an echoed ^C, may stand in this line.
+            sys.stderr.write(f"\r\033[K{text}\n" if sys.stderr.isatty() else f"{text}\n")
+
     def _log(self, level: str, text: str, **facts: Any) -> None:
         if self.log_json:
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -86,7 +90,8 @@ class Console:
 
     def reporter(self) -> ProgressReporter:
         """Shows a run's progress: bars on a terminal, else lines."""
-        return ProgressReporter(self, bars=self.progress and not self.quiet and sys.stderr.isatty() and not self.log_json)
+        bars = self.progress and not self.quiet and not self.log_json and sys.stderr.isatty()
+        return ProgressReporter(self, bars=bars)
 
 
 _STYLES = {
@@ -99,6 +104,37 @@ _STYLES = {
 }
 
 
+def _rendered(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, *, colour: bool) -> str:
+    """A table of at most ``width`` columns, without spaces at the ends of lines."""
+    from rich import box
+    from rich.console import Console as RichConsole
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = _fitting(columns, rows, width)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, _GAP, 0, 0))
+    for i in shown:
+        name = columns[i].rstrip(">?~")
+        marks = columns[i][len(name) :]
+        table.add_column(name, justify="right" if ">" in marks else "left", overflow="fold", no_wrap="~" not in marks)
+    for row in rows:
+        table.add_row(*(Text(row[i], style=_STYLES.get(row[i], "")) for i in shown))
+    console = RichConsole(width=width, highlight=False, force_terminal=colour)
+    with console.capture() as capture:
+        console.print(table)
+    return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
+
+
+def _fitting(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Columns to show: all, but those marked ``?`` only while there is room."""
+    shown = list(range(len(columns)))
+    wide = [max([len(columns[i].rstrip(">?~")), *(len(row[i]) for row in rows)]) + _GAP for i in shown]
+    for i in reversed(range(len(columns))):
+        if sum(wide[j] for j in shown) > width and "?" in columns[i]:
+            shown.remove(i)
+    return shown
+
+
 class ProgressReporter:
     """Progress with an estimate: a bar where there is a terminal, a line every 30 seconds elsewhere."""
 
@@ -106,15 +142,18 @@ class ProgressReporter:
         self._console = console
         self._bars = bars
         self._bar: Any = None
-        self._unit = ""
+        self._stage = self._unit = ""
         self._total = self._done = self._before = 0
-        self._started = self._logged = 0.0
+        self._started = 0.0
+        self._ended = threading.Event()
 
     def stage_started(self, stage: str, why: str) -> None:
-        self._started = self._logged = time.monotonic()
+        self._stage, self._started = stage, time.monotonic()
         self._total = self._done = self._before = 0
         if not self._bars:
             self._console.note(f"{stage}: started ({why})", stage=stage)
+            self._ended = threading.Event()
+            threading.Thread(target=self._report_now_and_then, args=(self._ended,), daemon=True).start()
 
     def tasks_known(self, stage: str, unit: str, total: int, done: int) -> None:
         self._unit, self._total = unit, total
@@ -123,10 +162,7 @@ class ProgressReporter:
         if not self._bars:
             return
         if self._bar is None:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, initial=done, desc=f"{stage:<7}", unit=f" {unit}", unit_scale=True,
-                             file=sys.stderr, leave=False, dynamic_ncols=True, mininterval=0.2)
+            self._bar = _bar(stage, unit, total, done)
         self._bar.total = total
         self._bar.n = self._done
         self._bar.refresh()
@@ -135,27 +171,50 @@ class ProgressReporter:
         self._done += units
         if self._bar is not None:
             self._bar.update(units)
-            return
-        now = time.monotonic()
-        if now - self._logged >= _LOG_SECONDS:
-            self._logged = now
-            fresh = self._done - self._before
-            left = (now - self._started) * (self._total - self._done) / fresh if fresh else 0.0
-            percent = 100 * self._done / self._total if self._total else 100
-            self._console.note(
-                f"{stage}: {self._done:,} of {self._total:,} {self._unit} ({percent:.0f}%), about {duration(left)} left",
-                stage=stage,
-            )
+
+    def _report_now_and_then(self, ended: threading.Event) -> None:
+        while not ended.wait(_LOG_SECONDS):
+            self._console.note(self._progress(), stage=self._stage, done=self._done, total=self._total)
+
+    def _progress(self) -> str:
+        elapsed = time.monotonic() - self._started
+        fresh = self._done - self._before
+        if not fresh or not self._total:
+            return f"{self._stage}: working for {duration(elapsed)}"
+        left = elapsed * (self._total - self._done) / fresh
+        share = 100 * self._done / self._total
+        counted = f"{self._done:,} of {self._total:,} {self._unit} ({share:.0f}%)"
+        return f"{self._stage}: {counted}, about {duration(left)} left"
 
     def stage_finished(self, result: StageResult) -> None:
         self.close()
         if result.state == "done" and not self._bars:
             self._console.note(f"{result.stage}: done in {duration(result.wall_seconds)}", stage=result.stage)
+        if self._console.verbose:
+            counts = ", ".join(f"{key} {value:,}" for key, value in result.manifest.counts.items() if value)
+            self._console.note(f"{result.stage}: {counts}", stage=result.stage)
 
     def close(self) -> None:
+        self._ended.set()
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _bar(stage: str, unit: str, total: int, done: int) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(
+        total=total,
+        initial=done,
+        desc=f"{stage:<7}",
+        unit=f" {unit}",
+        unit_scale=True,
+        file=sys.stderr,
+        leave=False,
+        ncols=shutil.get_terminal_size().columns - 4,  # room for the terminal's ^C
+        mininterval=0.2,
+    )
 
 
 def duration(seconds: float) -> str:
@@ -176,8 +235,3 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
-
-
-def quiet_libraries() -> None:
-    """Keep other packages' log lines out of the tool's output."""
-    logging.getLogger().setLevel(logging.ERROR)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from negmine.cli.console import Console, duration, size
 from negmine.cli.main import app
-from negmine.cli.options import Verify, common
+from negmine.cli.options import Verify, common, example
 
 if TYPE_CHECKING:
     from negmine.config import Config
 
+T = TypeVar("T")
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")]
 
 
-@app.command(name="status", help="Show each stage: current, stale (why), partial, missing or damaged.")
+@app.command(
+    name="status",
+    help=example(
+        "Show each stage: current, stale (why), partial, missing or damaged.",
+        "negmine status -c negmine.yaml",
+        "negmine status -c negmine.yaml --set mine.k=200   what that makes stale",
+    ),
+)
 @common
 def show_status(config: Config, console: Console, verify: Verify = False) -> None:
     from negmine.pipeline import status
@@ -25,9 +35,9 @@ def show_status(config: Config, console: Console, verify: Verify = False) -> Non
     rows = []
     for stage in stages:
         tasks = f"{stage.tasks_done}/{stage.tasks}" if stage.tasks is not None else "-"
-        when = stage.manifest.created if stage.manifest else "-"
+        when = stage.manifest.created[:16].replace("T", " ") if stage.manifest else "-"
         rows.append([stage.stage, stage.state, stage.why, tasks, when])
-    console.table("", ["stage", "state", "why", "tasks>", "finished"], rows)
+    console.table(["stage", "state", "why~", "tasks>", "finished (UTC)?"], rows)
     console.result(
         {
             "work_dir": config.work_dir,
@@ -39,42 +49,83 @@ def show_status(config: Config, console: Console, verify: Verify = False) -> Non
     )
 
 
-@app.command(name="plan", help="Show what run would do, and what it would cost; changes nothing.")
+@app.command(
+    name="plan",
+    help=example(
+        "Show what run would do, and what it would cost; changes nothing.",
+        "negmine plan -c negmine.yaml",
+        "negmine plan -c negmine.yaml --set mine.k=200",
+    ),
+)
 @common
 def show_plan(config: Config, console: Console) -> None:
     from negmine.planning import plan
 
     stages = plan(config)
     console.table(
-        "",
-        ["stage", "state", "tasks to run>", "disk>", "memory>", "time>", "why"],
+        ["stage", "state", "tasks>", "disk>", "memory>", "time>", "why~"],
         [
             [
                 step.stage,
                 step.state,
-                "-" if step.tasks is None else str(step.tasks),
-                "-" if step.disk_bytes is None else size(step.disk_bytes),
-                "-" if step.memory_bytes is None else size(step.memory_bytes),
-                "-" if step.seconds is None else duration(step.seconds),
+                _known(step.tasks, str),
+                _known(step.disk_bytes, size),
+                _known(step.memory_bytes, size),
+                _known(step.seconds, duration),
                 step.why,
             ]
             for step in stages
         ],
     )
-    console.result({"stages": [step.as_json() for step in stages]})
+    total = {key: _sum([getattr(step, key) for step in stages]) for key in ("tasks", "disk_bytes", "seconds")}
+    total["memory_bytes"] = max((step.memory_bytes or 0 for step in stages), default=0)
+    console.line(_total_line(total, [s.stage for s in stages if s.seconds is None or s.disk_bytes is None]))
+    console.result({"stages": [step.as_json() for step in stages], "total": total})
 
 
-@app.command(name="clean", help="Remove parts that no manifest names and no interrupted stage can still use.")
+def _known(value: T | None, words: Callable[[T], str]) -> str:
+    """A value in words; ``?`` where it is not known, ``-`` where there is nothing to do."""
+    if value is None:
+        return "?"
+    return words(value) if value else "-"
+
+
+def _sum(values: Sequence[float | None]) -> float:
+    return sum(value for value in values if value is not None)
+
+
+def _total_line(total: Mapping[str, float], unknown: Sequence[str]) -> str:
+    if not total["tasks"] and not unknown:
+        return "nothing to do: every stage is current"
+    disk, memory = size(total["disk_bytes"]), size(total["memory_bytes"])
+    costs = f"{duration(total['seconds'])}, {disk} on disk, {memory} of memory"
+    more = f", and what {', '.join(unknown)} will take (?)" if unknown else ""
+    return f"total: {total['tasks']:.0f} tasks, about {costs}{more}"
+
+
+@app.command(
+    name="clean",
+    help=example(
+        "Remove parts that no manifest names and no interrupted stage can still use.",
+        "negmine clean -c negmine.yaml --dry-run",
+    ),
+)
 @common
 def clean_up(config: Config, console: Console, dry_run: DryRun = False) -> None:
     from negmine.pipeline import clean, leftovers
 
     found = leftovers(config)
-    freed = sum(f.stat().st_size for path in found for f in ([path] if path.is_file() else path.rglob("*")) if f.is_file())
+    freed = sum(_bytes(path) for path in found)
     for path in found:
         console.line(str(path))
-    if not dry_run:
+    if found and not dry_run:
         clean(config, found)
     verb = "would be removed" if dry_run else "removed"
     console.line(f"{len(found)} {'item' if len(found) == 1 else 'items'} {verb}, {size(freed)}")
-    console.result({"removed": [] if dry_run else [str(p) for p in found], "found": [str(p) for p in found], "bytes": freed})
+    names = [str(path) for path in found]
+    console.result({"removed": [] if dry_run else names, "found": names, "bytes": freed})
+
+
+def _bytes(path: Path) -> int:
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())

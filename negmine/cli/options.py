@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -10,10 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import negmine
 from negmine.cli.console import Console
+from negmine.errors import UsageError
 
 if TYPE_CHECKING:
     from negmine.config import Config
+
+DEFAULT_CONFIG = "negmine.yaml"
 
 _console = Console()
 
@@ -23,32 +28,66 @@ def console() -> Console:
     return _console
 
 
-ConfigFile = Annotated[Path, typer.Option("-c", "--config", help="Config file (YAML).", metavar="FILE")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("-c", "--config", help=f"Config file (default: {DEFAULT_CONFIG} of this folder).", metavar="FILE"),
+]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Set a config key: key.path=value, the value in YAML. Repeatable.", metavar="KEY=VALUE"),
+    typer.Option("--set", help="Set a config key, such as mine.k=50. Repeatable.", metavar="KEY=VALUE"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print only errors.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Print more.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Print versions, and what each stage counted.")]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="No progress bars (automatic without a terminal).")]
-LogFormat = Annotated[str, typer.Option("--log-format", help="text or json lines on stderr.", metavar="FORMAT")]
+LogFormat = Annotated[
+    str, typer.Option("--log-format", help="Messages on stderr as text or JSON lines.", metavar="text|json")
+]
 Verify = Annotated[bool, typer.Option("--verify", help="Read and check every file of finished stages.")]
 
 
 def setup(
-    *, as_json: bool, quiet: bool, verbose: bool, no_progress: bool, log_format: str, config: Path | None = None
+    *,
+    as_json: bool,
+    quiet: bool,
+    log_format: str,
+    verbose: bool = False,
+    no_progress: bool = False,
 ) -> Console:
     """Set the console's mode from the common options."""
-    from negmine.errors import UsageError
-
     if log_format not in ("text", "json"):
         raise UsageError(f"--log-format is '{log_format}'", hint="Use text or json.")
     _console.json, _console.quiet, _console.verbose = as_json, quiet, verbose
     _console.progress, _console.log_json = not no_progress, log_format == "json"
-    if config is not None:
-        _console.config = str(config)
+    if verbose:
+        _console.note(_versions())
     return _console
+
+
+def _versions() -> str:
+    """What is installed, without importing it."""
+    import platform
+    from importlib import metadata
+
+    parts = [f"python {platform.python_version()}"]
+    for name in ("numpy", "pyarrow", "faiss-cpu", "torch", "sentence-transformers"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            parts.append(f"{name} {metadata.version(name)}")
+    return f"negmine {negmine.__version__} ({', '.join(parts)})"
+
+
+def find_config(given: Path | None) -> Path:
+    """The config that was given, or the one of this folder. Raises UsageError when there is none."""
+    path = given if given is not None else Path(DEFAULT_CONFIG)
+    if given is None and not path.is_file():
+        raise UsageError(
+            f"no config was given, and there is no {DEFAULT_CONFIG} in this folder",
+            hint="Give one with -c FILE, or write one with: negmine init",
+        )
+    _console.config = str(path)
+    if given is None:
+        _console.note(f"config: {path}")
+    return path
 
 
 def load(config: Path, overrides: list[str] | None) -> Config:
@@ -56,6 +95,11 @@ def load(config: Path, overrides: list[str] | None) -> Config:
     from negmine.config import load_config
 
     return load_config(config, overrides or [])
+
+
+def example(text: str, *commands: str) -> str:
+    """The help of a command: what it does, then how it is called."""
+    return f"{text}\n\n\b\nFor example:\n" + "\n".join(f"  {command}" for command in commands)
 
 
 def common(function: Callable[..., None]) -> Callable[..., None]:
@@ -74,14 +118,14 @@ def common(function: Callable[..., None]) -> Callable[..., None]:
             verbose=values.pop("verbose"),
             no_progress=values.pop("no_progress"),
             log_format=values.pop("log_format"),
-            config=values["config"],
         )
-        function(config=load(values.pop("config"), values.pop("set_")), console=out, **values)
+        path = find_config(values.pop("config"))
+        function(config=load(path, values.pop("set_")), console=out, **values)
 
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in [*own, *shared]]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
-    del command.__wrapped__  # type: ignore[attr-defined]
+    del command.__wrapped__
     return command
 
 
@@ -95,7 +139,7 @@ def _parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
 
 
 def _shared(
-    config: ConfigFile,
+    config: ConfigFile = None,
     set_: Set = None,
     json: Json = False,
     quiet: Quiet = False,

@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from negmine.cli.main import app
-from negmine.cli.options import Json, LogFormat, NoProgress, Quiet, Verbose, setup
+from negmine.cli.options import Json, LogFormat, Quiet, example, setup
+
+Folder = Annotated[Path, typer.Argument(help="Folder with the data files; made if it is not there.", metavar="DIR")]
+ModelName = Annotated[
+    str,
+    typer.Option("--model", help="Hub name, local folder or package://module/path.", metavar="NAME"),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing negmine.yaml.")]
 
 
-@app.command(name="init", help="Write a commented starter config, filled in from the data files it finds.")
-def init(
-    folder: Annotated[Path, typer.Argument(help="Folder with the data files, or for the config alone.", metavar="DIR")] = Path(),
-    model: Annotated[str, typer.Option("--model", help="Embedding model to put into the config.")] = (
-        "sentence-transformers/all-MiniLM-L6-v2"
+@app.command(
+    name="init",
+    help=example(
+        "Write a commented starter config, filled in from the data files of a folder.",
+        "negmine init                 for the data files of this folder",
+        "negmine init data/support --model BAAI/bge-small-en-v1.5",
     ),
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing negmine.yaml.")] = False,
+)
+def init(
+    folder: Folder = Path(),
+    model: ModelName = "sentence-transformers/all-MiniLM-L6-v2",
+    force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_progress: NoProgress = False,
     log_format: LogFormat = "text",
 ) -> None:
     from negmine.starter import write_starter
 
-    console = setup(as_json=as_json, quiet=quiet, verbose=verbose, no_progress=no_progress, log_format=log_format)
+    console = setup(as_json=as_json, quiet=quiet, log_format=log_format)
     starter = write_starter(folder, model=model, force=force)
     for note in starter.notes:
         console.note(note)
     console.line(f"wrote {starter.path}")
-    command = "edit it, then run" if starter.incomplete else "next"
-    console.line(f"{command}: negmine run -c {starter.path}")
+    next_step = "fill it in (look for FILL IN), then" if starter.incomplete else "next"
+    console.line(f"{next_step}: negmine run -c {shlex.quote(str(starter.path))}")
     console.result({"config": str(starter.path), "notes": list(starter.notes), "incomplete": starter.incomplete})
 
 
-@app.command(name="schema", help="Print the JSON Schema of the config, for editors and checks.")
+@app.command(
+    name="schema",
+    help=example(
+        "Print the JSON Schema of the config, for editors and checks.", "negmine schema > negmine.schema.json"
+    ),
+)
 def schema() -> None:
     import json
 

@@ -8,7 +8,7 @@ import typer
 
 from negmine.cli.console import Console, duration, size
 from negmine.cli.main import app
-from negmine.cli.options import Verify, common
+from negmine.cli.options import Verify, common, example
 
 if TYPE_CHECKING:
     from negmine.config import Config
@@ -27,17 +27,31 @@ _STAGES = {
 }
 
 
-@app.command(name="run", help="Bring every stage up to date and export; what is current is not run again.")
+@app.command(
+    name="run",
+    help=example(
+        "Bring every stage up to date and export; what is current is not run again.",
+        "negmine run -c negmine.yaml",
+        "negmine run -c negmine.yaml --set filter.num_negatives=3 --json",
+    ),
+)
 @common
 def run_all(config: Config, console: Console, verify: Verify = False) -> None:
     _run(config, console, until="export", only=False, repair=False, verify=verify)
 
 
 def _stage_command(name: str, text: str) -> None:
-    @app.command(name=name, help=text)
+    @app.command(
+        name=name,
+        help=example(text, f"negmine {name} -c negmine.yaml", f"negmine {name} -c negmine.yaml --with-upstream"),
+    )
     @common
     def command(
-        config: Config, console: Console, with_upstream: WithUpstream = False, repair: Repair = False, verify: Verify = False
+        config: Config,
+        console: Console,
+        with_upstream: WithUpstream = False,
+        repair: Repair = False,
+        verify: Verify = False,
     ) -> None:
         _run(config, console, until=name, only=not with_upstream, repair=repair, verify=verify)
 
@@ -59,8 +73,7 @@ def _run(config: Config, console: Console, *, until: str, only: bool, repair: bo
 
 def _show(console: Console, result: RunResult) -> None:
     console.table(
-        "",
-        ["stage", "state", "why", "tasks>", "result", "time>", "peak>"],
+        ["stage", "state", "why~", "tasks>?", "result~", "time>", "memory>?"],
         [
             [
                 stage.stage,

@@ -17,6 +17,8 @@ Parameters are named as in the reference. ``our_sections`` says them in negmine'
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -86,6 +88,13 @@ class Problem:
         return [f"d{rows[text]}" if text in rows else derived_id(text) for text in self.passages]
 
     @property
+    def labels(self) -> list[tuple[int, int]]:
+        """Distinct (query, passage) by number, ordered by query."""
+        rows = zip(self.anchors, self.positives, strict=True)
+        pairs = [(self.queries.index(anchor), self.passages.index(positive)) for anchor, positive in rows]
+        return sorted(dict.fromkeys(pairs), key=lambda pair: pair[0])
+
+    @property
     def max_positives(self) -> int:
         """The most rows that share an anchor, as the reference counts them."""
         return max(Counter(self.anchors).values())
@@ -152,37 +161,38 @@ class LookupModel:
 def their_rows(problem: Problem, parameters: Parameters, model: LookupModel | None = None, **more: Any) -> Columns:
     """The reference's columns, under negmine's names. ``more`` are arguments beyond ``Parameters``."""
     dataset = Dataset.from_dict({"anchor": list(problem.anchors), "positive": list(problem.positives)})
-    mined = mine_hard_negatives(
-        dataset,
-        model or LookupModel(problem),
-        corpus=None if problem.corpus is None else list(problem.corpus),
-        verbose=False,
-        **vars(parameters),
-        **more,
-    )
+    with contextlib.redirect_stderr(io.StringIO()):  # it has progress bars that cannot be switched off
+        mined = mine_hard_negatives(
+            dataset,
+            model or LookupModel(problem),
+            corpus=None if problem.corpus is None else list(problem.corpus),
+            **{"verbose": False, **vars(parameters), **more},
+        )
     names = OUR_NAME.get(parameters.output_format, {})
     return {names.get(name, name): values for name, values in mined.to_dict().items()}
 
 
-def raw_depth(problem: Problem, parameters: Parameters) -> int:
-    """How many ranks of every query the reference looks at."""
-    range_max = parameters.range_max
-    if range_max is None:
-        rules = (parameters.absolute_margin, parameters.relative_margin, parameters.max_score)
-        spare = 1 if rules == (None, None, None) else 10
-        range_max = parameters.range_min + spare * parameters.num_negatives + problem.max_positives
-    return range_max + problem.max_positives
+def range_max_of(problem: Problem, parameters: Parameters) -> int:
+    """``range_max``, or what the reference takes when it is left out."""
+    if parameters.range_max is not None:
+        return parameters.range_max
+    rules = (parameters.absolute_margin, parameters.relative_margin, parameters.max_score)
+    spare = 1 if rules == (None, None, None) else 10
+    return parameters.range_min + spare * parameters.num_negatives + problem.max_positives
 
 
 def our_sections(problem: Problem, parameters: Parameters) -> dict[str, Any]:
     """The same in negmine's config: its sections ``mine`` and ``filter``."""
-    depth = raw_depth(problem, parameters)
+    range_max = range_max_of(problem, parameters)
+    depth = range_max + problem.max_positives
     rules = {name: value for name, value in vars(parameters).items() if not name.startswith("output_")}
     whole = depth > len(problem.passages)
-    return {"mine": {} if whole else {"k": depth}, "filter": {**rules, "max_rank": depth}}
+    return {"mine": {} if whole else {"k": depth}, "filter": {**rules, "range_max": range_max, "max_rank": depth}}
 
 
-def our_config(problem: Problem, sections: Mapping[str, Any], folder: str = "nowhere") -> Config:
+def our_config(
+    problem: Problem, sections: Mapping[str, Any], folder: Path = Path("nowhere"), vectors: str = "parquet"
+) -> Config:
     """A config over ready-made vectors in files that ``folder`` need not have yet."""
     return config_from_dict(
         {
@@ -190,7 +200,7 @@ def our_config(problem: Problem, sections: Mapping[str, Any], folder: str = "now
             "threads": 1,
             "data": {"pairs": "pairs.jsonl", "corpus": None if problem.corpus is None else "corpus.jsonl"},
             "embed": {
-                "vectors": {"corpus": "corpus.parquet", "queries": "queries.parquet"},
+                "vectors": {"corpus": f"corpus.{vectors}", "queries": f"queries.{vectors}"},
                 "normalize": problem.similarity == "cosine",
                 "similarity": problem.similarity,
             },
@@ -215,12 +225,7 @@ def our_rows(problem: Problem, parameters: Parameters, *, seed: int = 0) -> Colu
 def _mined(problem: Problem, config: Config) -> Groups:
     """What the stages from ingest to filter do, without their files."""
     queries, passages = problem.queries, problem.passages
-    label_query, label_doc = np.array(
-        sorted(
-            dict.fromkeys((queries.index(q), passages.index(p)) for q, p in zip(problem.anchors, problem.positives)),
-            key=lambda pair: pair[0],
-        )
-    ).T
+    label_query, label_doc = np.array(problem.labels).T
     query_digests, digests = (digest_array([text_digest(text) for text in texts]) for texts in (queries, passages))
     n = len(passages)
     of_query, of_passage, code = excluded_passages(
@@ -262,32 +267,28 @@ def _mined(problem: Problem, config: Config) -> Groups:
     )
 
 
-def write_problem(problem: Problem, folder: Path, *, ids: bool = True) -> None:
-    """The problem as files: vectors as Parquet with ids, or as .npy in the order of the input."""
+def write_problem(problem: Problem, folder: Path, vectors: str = "parquet") -> None:
+    """The problem as files: vectors as "parquet" with ids, or as "npy" in the order of the input."""
+    folder.mkdir(parents=True, exist_ok=True)
     pairs = zip(problem.anchors, problem.positives, strict=True)
     _write_lines(folder / "pairs.jsonl", [{"anchor": anchor, "positive": positive} for anchor, positive in pairs])
     if problem.corpus is not None:
         rows = [{"_id": f"d{row}", "text": text} for row, text in enumerate(problem.corpus)]
         _write_lines(folder / "corpus.jsonl", rows)
-    if ids:
+    if vectors == "parquet":
         query_ids = [derived_id(text) for text in problem.queries]
         _write_vectors(folder / "queries.parquet", "query_id", query_ids, problem.query_vectors, problem.queries)
         passages = problem.passages
         _write_vectors(folder / "corpus.parquet", "doc_id", problem.doc_ids, problem.passage_vectors, passages)
     else:
-        np.save(folder / "queries.npy", _matrix(problem.query_vectors, problem.queries))
+        np.save(folder / "queries.npy", _matrix(problem.query_vectors, problem.anchors))
         np.save(folder / "corpus.npy", _matrix(problem.passage_vectors, problem.documents))
 
 
-def run_problem(problem: Problem, folder: Path, sections: Mapping[str, Any], *, ids: bool = True) -> Config:
+def run_problem(problem: Problem, folder: Path, sections: Mapping[str, Any], vectors: str = "parquet") -> Config:
     """Write the problem's files, run negmine on them and return the config of the run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_problem(problem, folder, ids=ids)
-    config = our_config(problem, sections, str(folder))
-    if not ids:
-        vectors = {"corpus": str(folder / "corpus.npy"), "queries": str(folder / "queries.npy")}
-        embed = config.embed.model_dump(exclude_unset=True) | {"vectors": vectors}
-        config = config_from_dict({**config.model_dump(exclude_unset=True), "embed": embed})
+    write_problem(problem, folder, vectors)
+    config = our_config(problem, sections, folder, vectors)
     negmine.run(config)
     return config
 
@@ -361,7 +362,10 @@ def unit_problem(
 
 
 def scored_problem(
-    anchors: Sequence[str], positives: Sequence[str], corpus: Sequence[str] | None, scores: Mapping[str, Sequence[float]]
+    anchors: Sequence[str],
+    positives: Sequence[str],
+    corpus: Sequence[str] | None,
+    scores: Mapping[str, Sequence[float]],
 ) -> Problem:
     """A problem whose scores are given: per passage one for each distinct anchor, in order.
 
