@@ -44,7 +44,12 @@ def report_seconds(work: Callable[[], None]) -> None:
 
 def table(title: str, samples: dict[str, list[Sample]], baseline: str) -> str:
     """Markdown: medians, and the median of the ratios to the baseline round by round."""
-    lines = [f"## {title}", "", "| | seconds (median) | min - max | peak memory | ratio to baseline |", "|---|---|---|---|---|"]
+    lines = [
+        f"## {title}",
+        "",
+        "| | seconds (median) | min - max | peak memory | ratio to baseline |",
+        "|---|---|---|---|---|",
+    ]
     for name, runs in samples.items():
         seconds = [run.seconds for run in runs]
         ratios = [run.seconds / base.seconds for run, base in zip(runs, samples[baseline], strict=True)]
@@ -59,5 +64,7 @@ def machine() -> str:
     """What the figures were taken on."""
     import os
 
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("faiss-cpu", "numpy", "pyarrow", "sentence-transformers"))
+    libraries = ", ".join(
+        f"{name} {version(name)}" for name in ("faiss-cpu", "numpy", "pyarrow", "sentence-transformers")
+    )
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {libraries}"

@@ -16,7 +16,6 @@ from rich.table import Table
 
 import negmine
 from negmine.results import read_verdicts
-from negmine.text import text_digest
 
 HERE = Path(__file__).parent
 SHOWN = 5
@@ -54,7 +53,10 @@ def _judged(queries: list[dict], passage_of: dict[str, int]) -> dict[int, set[in
 
 def _caught(rows: list[dict], relevant: set[int]) -> int:
     """Answers that are no known positive and that the filter dropped."""
-    return sum(row["verdict"] == "dropped" and row["reason"] == "relative_margin" and row["passage"] in relevant for row in rows)
+    return sum(
+        row["verdict"] == "dropped" and row["reason"] == "relative_margin" and row["passage"] in relevant
+        for row in rows
+    )
 
 
 def _rates(console: Console, by_query: dict[int, list[dict]], relevant: dict[int, set[int]], wanted: int) -> None:
@@ -85,7 +87,11 @@ def _show(console: Console, query: str, rows: list[dict], texts: dict[int, str],
     positive = [row for row in rows if row["reason"] == "positive"][:1]
     kept = [row for row in rows if row["verdict"] == "kept"]
     dropped = [row for row in rows if row["reason"] in ("relative_margin", "positive_text", "query_text")][:3]
-    for label, style, chosen in (("positive", "green", positive), ("negative", "red", kept), ("dropped", "yellow", dropped)):
+    for label, style, chosen in (
+        ("positive", "green", positive),
+        ("negative", "red", kept),
+        ("dropped", "yellow", dropped),
+    ):
         for row in chosen:
             reason = row["reason"] if label == "dropped" else ""
             truth = " (truly an answer)" if row["passage"] in relevant and label != "positive" else ""

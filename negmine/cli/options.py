@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -76,7 +77,7 @@ def _versions() -> str:
     return f"negmine {negmine.__version__} ({', '.join(parts)})"
 
 
-def find_config(given: Path | None) -> Path:
+def find_config(given: Path | None, overrides: list[str] | None = None) -> Path:
     """The config that was given, or the one of this folder. Raises UsageError when there is none."""
     path = given if given is not None else Path(DEFAULT_CONFIG)
     if given is None and not path.is_file():
@@ -84,7 +85,7 @@ def find_config(given: Path | None) -> Path:
             f"no config was given, and there is no {DEFAULT_CONFIG} in this folder",
             hint="Give one with -c FILE, or write one with: negmine init",
         )
-    _console.config = str(path)
+    _console.config = shlex.join([str(path), *(word for each in overrides or [] for word in ("--set", each))])
     if given is None:
         _console.note(f"config: {path}")
     return path
@@ -119,8 +120,9 @@ def common(function: Callable[..., None]) -> Callable[..., None]:
             no_progress=values.pop("no_progress"),
             log_format=values.pop("log_format"),
         )
-        path = find_config(values.pop("config"))
-        function(config=load(path, values.pop("set_")), console=out, **values)
+        overrides = values.pop("set_")
+        path = find_config(values.pop("config"), overrides)
+        function(config=load(path, overrides), console=out, **values)
 
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in [*own, *shared]]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -89,6 +89,7 @@ def _show(console: Console, result: RunResult) -> None:
     )
     for path in result.exports:
         console.line(str(path))
+    _warn(console, result)
     console.result(
         {
             "stages": [
@@ -109,6 +110,22 @@ def _show(console: Console, result: RunResult) -> None:
     )
 
 
+def _warn(console: Console, result: RunResult) -> None:
+    """Say what a finished run lacks: it succeeded, but not as much as was asked for."""
+    for stage in result.stages:
+        counts = stage.manifest.counts
+        if stage.stage == "filter" and counts["short_queries"]:
+            queries = counts["queries_with_all"] + counts["short_queries"]
+            console.warn(
+                f"{counts['short_queries']:,} of {queries:,} queries have fewer negatives than filter.num_negatives,"
+                f" {counts['queries_without_any']:,} have none; which ones is in filter/report.json"
+            )
+        if stage.stage == "export":
+            for key, rows in counts.items():
+                if key.startswith("rows:") and not rows:
+                    console.warn(f"{key.removeprefix('rows:')} has no rows: no query has the negatives it needs")
+
+
 def outcome(stage: StageResult) -> str:
     """What came out of a stage, in a few words."""
     counts = stage.manifest.counts
@@ -117,6 +134,10 @@ def outcome(stage: StageResult) -> str:
     if stage.stage == "filter":
         return f"{counts['negatives']:,} negatives"
     if stage.stage == "export":
-        return ", ".join(f"{n:,} rows" for key, n in counts.items() if key.startswith("rows:"))
+        rows: dict[str, int] = {}
+        for part in stage.manifest.parts:
+            if part.task.startswith("file-"):
+                rows[part.task] = rows.get(part.task, 0) + part.rows
+        return ", ".join(f"{count:,} rows" for count in rows.values())
     words = {"embed": "vectors", "index": "vectors", "mine": "candidates"}
     return f"{counts[words[stage.stage]]:,} {words[stage.stage]}"

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from negmine.config.values import CountOrAuto, Names, PathText, Problem, Section, Text, worded
 
-FIXED_COLUMNS = ("doc_id", "text", "title", "text_key", "passage", "id_hash")
+FIXED_COLUMNS = ("doc_id", "text", "title", "text_key", "passage", "id_hash", "source_row")
 """Columns that every corpus table has: a metadata column cannot take their names."""
 
 
@@ -80,6 +80,14 @@ class DataConfig(Section):
             yield Problem(("split",), "applies only to a BEIR folder, and data.path is not set")
         if self.pairs is not None and self.min_grade != 1:
             yield Problem(("min_grade",), "applies only to qrels, and data.pairs has no grades")
+        unread = [
+            *(("anchor", "positive", "positive_id", "query_id") if self.pairs is None else ()),
+            *(("doc_id", "text", "title") if self.pairs is not None and self.corpus is None else ()),
+        ]
+        for name in unread:
+            if getattr(self.columns, name) != ColumnsConfig.model_fields[name].default:
+                missing = "data.pairs" if self.pairs is None else "data.corpus"
+                yield Problem(("columns", name), f"names a column of a file, and {missing} is not set", "Remove it.")
         if self.pairs is not None and self.corpus is None and self.metadata:
             yield Problem(("metadata",), "names columns of the corpus, and data.corpus is not set")
 
@@ -117,10 +125,16 @@ class DataConfig(Section):
 
 
 class VectorsConfig(Section):
-    """Ready-made vectors: a parquet file (id and vector) or .npy (rows in input order) each."""
+    """Ready-made vectors: a parquet file (id and vector) or .npy (a row per row of the input) each."""
 
-    corpus: PathText = Field(description="File with a vector for every document, instead of a model.")
-    queries: PathText = Field(description="File with a vector for every query, instead of a model.")
+    corpus: PathText = Field(
+        description="Vectors of the documents: Parquet with `doc_id` and `vector`, or .npy with one row per row of"
+        " the corpus file."
+    )
+    queries: PathText = Field(
+        description="Vectors of the queries: Parquet with `query_id` and `vector`, or .npy with one row per row of"
+        " the pairs (or queries) file."
+    )
 
 
 class EmbedConfig(Section):

@@ -79,7 +79,10 @@ class FilterConfig(Section):
     min_score: float | None = Field(default=None, description="Keep a candidate only if its score >= this.")
     range_min: int = Field(default=0, ge=0, description="Skip so many of the best candidates that survived.")
     range_max: int | None = Field(
-        default=None, ge=1, description="Take negatives only from the first so many candidates that survived."
+        default=None,
+        ge=1,
+        description="Take negatives only from the first so many candidates that survived: matters when they"
+        " are drawn at `random`.",
     )
     max_rank: int | None = Field(
         default=None, ge=1, description="Take negatives only from the first so many candidates as mined."

@@ -15,6 +15,10 @@ class Encoder(Protocol):
     def similarity(self) -> str:
         """The function its vectors are compared by: cosine, dot, euclidean or manhattan."""
 
+    @property
+    def batch_size(self) -> int:
+        """Texts that go through the model together; a call with a multiple of it wastes nothing."""
+
     def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
         """float32 (n, d)."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,16 +14,16 @@ from typing import Any
 
 import negmine
 from negmine.config import Config
-from negmine.errors import InputError, StaleError
+from negmine.errors import InputError, NegmineError, StaleError
 from negmine.executors import Executor, LocalExecutor
 from negmine.pipeline.events import Reporter, RunResult, Silent, StageResult
 from negmine.pipeline.states import StageStatus, made_from, stage_status
 from negmine.stages import STAGES, Stage
-from negmine.stages.base import Job
+from negmine.stages.base import Job, Task
 from negmine.store.lock import writing
 from negmine.store.manifest import Manifest, Part, Receipt, differences, digest_of
 from negmine.store.usage import peak_rss_bytes, reset_peak_rss
-from negmine.store.workdir import WorkDir, damaged
+from negmine.store.workdir import Pending, WorkDir, damaged
 
 _LIBRARIES = ("numpy", "pyarrow", "faiss-cpu", "sentence-transformers", "transformers", "torch")
 
@@ -67,7 +69,10 @@ class _Runner:
 
     def run(self, until: str, only: bool, repair: bool) -> RunResult:
         wanted = list(STAGES)[: list(STAGES).index(until) + 1]
-        for name in [until] if only else wanted:
+        asked = [until] if only else wanted
+        for name in asked:
+            STAGES[name].inputs(self.config)  # a missing data file is told before a missing model
+        for name in asked:
             STAGES[name].check(self.config, None)
         results = []
         for name in wanted:
@@ -88,7 +93,7 @@ class _Runner:
                 status = stage_status(STAGES[name], self.config, self.work, self.found)
             self.found[name] = status
             if name == "ingest":
-                for later in [until] if only else wanted:
+                for later in asked:
                     STAGES[later].check(self.config, result.manifest.counts)
             results.append(result)
         exports: tuple[Path, ...] = ()
@@ -113,8 +118,8 @@ class _Runner:
         started = time.perf_counter()
         reset_peak_rss()
         job = Job(self.config, self.work, pending)
-        receipts, ran = self._tasks(stage, job)
-        self._unchanged(stage, now)
+        receipts, ran = self._tasks(stage, job, now)
+        self._unchanged(stage, pending, now)
         manifest = self._manifest(stage, fingerprint, now, receipts, time.perf_counter() - started)
         self.work.commit(pending, manifest)
         result = StageResult(
@@ -123,7 +128,7 @@ class _Runner:
         self.reporter.stage_finished(result)
         return result
 
-    def _tasks(self, stage: Stage, job: Job) -> tuple[list[Receipt], int]:
+    def _tasks(self, stage: Stage, job: Job, now: Mapping[str, Any]) -> tuple[list[Receipt], int]:
         """Do the tasks that are missing, phase by phase; all receipts in task order."""
         before = job.pending.receipts()
         receipts: list[Receipt] = []
@@ -136,19 +141,25 @@ class _Runner:
             finished = {task.name: before[task.name] for task in tasks if task.name in before}
             within = _Within(self.reporter, stage.name)
             job.progress = within.progress
-            for task, receipt in self.executor.run(stage, missing, job):
+            for task, receipt in _naming(job.pending.path, self.executor.run(stage, missing, job)):
+                self._unchanged(stage, job.pending, now)
                 finished[task.name] = receipt
                 within.task_done(task.size)
                 ran += 1
             receipts += [finished[task.name] for task in tasks]
         return receipts, ran
 
-    def _unchanged(self, stage: Stage, before: Mapping[str, Any]) -> None:
-        """Refuse to commit what was made from files that changed meanwhile."""
+    def _unchanged(self, stage: Stage, pending: Pending, before: Mapping[str, Any]) -> None:
+        """Refuse what was made from files that changed meanwhile, and forget it: should the files
+        change back, it would be taken for something made from them."""
         upstream = {name: _there(known) for name, known in self.found.items()}
-        now = made_from(stage, self.config, self.work, upstream)
-        changes = differences(before, now)
+        try:
+            changes = differences(before, made_from(stage, self.config, self.work, upstream))
+        except NegmineError:
+            pending.drop()
+            raise
         if changes:
+            pending.drop()
             raise InputError(
                 f"the input changed while {stage.name} was running: {'; '.join(changes)}",
                 hint="Nothing was committed. Run the command again when the files are final.",
@@ -204,6 +215,16 @@ def _versions() -> Iterator[tuple[str, str]]:
             continue
 
 
+def _naming(folder: Path, done: Iterator[tuple[Task, Receipt]]) -> Iterator[tuple[Task, Receipt]]:
+    """Pass on what is done; an error of the file system that names no file names ``folder``."""
+    try:
+        yield from done
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(folder)) from error
+
+
 class _Within:
     """Progress inside tasks: what a task reported itself is not counted again at its end."""
 
@@ -234,5 +255,9 @@ def _reuse(work: WorkDir, manifest: Manifest, folder: Path, keep: Any) -> None:
             target = folder / part.path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)
-            target.hardlink_to(work.stage(manifest.stage) / part.path)
+            source = work.stage(manifest.stage) / part.path
+            try:
+                target.hardlink_to(source)
+            except OSError:  # a file system without hard links
+                shutil.copy2(source, target)
         keep(Receipt(task=name, parts=tuple(parts), **record))

@@ -46,6 +46,13 @@ def made_from(stage: Stage, config: Config, work: WorkDir, upstream: Mapping[str
             f"{name} {output}": upstream[name].outputs[output]
             for name, outputs in stage.reads.items()
             for output in outputs
+        }
+        # What later stages know from no file: equal vectors may have to be compared otherwise.
+        | {
+            f"{name} {fact}": value
+            for name in stage.reads
+            for fact, value in upstream[name].facts.items()
+            if not isinstance(value, Mapping)  # ingest's digests of texts, which are outputs already
         },
         **stage.identity(config, work.digests),
     }
@@ -62,6 +69,7 @@ def status(config: Config, *, verify: bool = False) -> list[StageStatus]:
 
 
 def stage_status(stage: Stage, config: Config, work: WorkDir, found: Mapping[str, StageStatus]) -> StageStatus:
+    """The state of one stage, given those of the stages before it (``found``)."""
     name = stage.name
     try:
         manifest = work.manifest(name)
@@ -76,7 +84,14 @@ def stage_status(stage: Stage, config: Config, work: WorkDir, found: Mapping[str
         now = made_from(stage, config, work, upstream)
     except NegmineError as error:
         return StageStatus(name, "stale" if manifest else "missing", str(error), manifest=manifest)
-    fingerprint = digest_of(now)
+    return _compared(stage, config, work, manifest, now)
+
+
+def _compared(
+    stage: Stage, config: Config, work: WorkDir, manifest: Manifest | None, now: Mapping[str, Any]
+) -> StageStatus:
+    """What is on disk of a stage against what it would be made from now."""
+    name, fingerprint = stage.name, digest_of(now)
     if manifest is not None and manifest.fingerprint == fingerprint:
         problems = work.damage(manifest)
         if problems:
@@ -86,7 +101,7 @@ def stage_status(stage: Stage, config: Config, work: WorkDir, found: Mapping[str
     receipts = work.pending(name, fingerprint).receipts()
     changes = "; ".join(differences(manifest.made_from, now)) if manifest else ""
     if receipts:
-        total = _count_tasks(stage, config, work, fingerprint)
+        total = _count_tasks(stage, config, work, fingerprint, len(receipts))
         why = f"interrupted{f' ({changes})' if changes else ''}"
         return StageStatus(name, "partial", why, len(receipts), total, manifest, now)
     if manifest is not None:
@@ -94,10 +109,11 @@ def stage_status(stage: Stage, config: Config, work: WorkDir, found: Mapping[str
     return StageStatus(name, "missing", "never run", made_from=now)
 
 
-def _count_tasks(stage: Stage, config: Config, work: WorkDir, fingerprint: str) -> int | None:
+def _count_tasks(stage: Stage, config: Config, work: WorkDir, fingerprint: str, done: int) -> int | None:
     """Tasks of the phases that can be listed before any is done: at least those of the first."""
     try:
-        return len(next(iter(stage.phases(Job(config, work, work.pending(stage.name, fingerprint))))))
+        first = next(iter(stage.phases(Job(config, work, work.pending(stage.name, fingerprint)))))
+        return max(len(first), done)
     except NegmineError:
         return None
 
@@ -112,7 +128,9 @@ def clean(config: Config, paths: Iterable[Path]) -> None:
     """Delete ``paths`` (from ``leftovers``) under the lock."""
     import shutil
 
-    with writing(Path(config.work_dir)):
+    work = WorkDir(Path(config.work_dir))
+    with writing(work.root):
+        work.settle()  # files that users put into a replaced stage are not left in its trash
         for path in paths:
             if path.is_dir():
                 shutil.rmtree(path)

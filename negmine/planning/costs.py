@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from negmine.config import Config, ExportConfig
 from negmine.planning.machine import Machine
 from negmine.planning.workload import CHARACTERS_PER_TOKEN, Model, Workload
-from negmine.stages.base import Estimate
 from negmine.store.vectors import SEGMENT_ROWS
 
 _BASE = 180 * 10**6
@@ -27,6 +26,16 @@ _MODEL_SHARE = 0.6
 """Share of the rate of a matrix product that a transformer reaches."""
 _STAGE_SECONDS = 0.03
 _MARGIN_OVER_LIMIT = 250 * 10**6
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a stage would do: tasks, bytes on disk, bytes of memory, seconds; None = not known."""
+
+    tasks: int | None = None
+    disk_bytes: int | None = None
+    memory_bytes: int | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ from typing import Any
 
 from negmine.config import Config
 from negmine.errors import NegmineError
-from negmine.pipeline.states import StageStatus, stage_status
-from negmine.planning.costs import ESTIMATES, Facts
+from negmine.pipeline import StageStatus, stage_status
+from negmine.planning.costs import ESTIMATES, Estimate, Facts
 from negmine.planning.machine import calibrate
 from negmine.planning.workload import CHARACTERS_PER_TOKEN, Workload, dimension, from_files, from_run, read_model
 from negmine.stages import STAGES
-from negmine.stages.base import Estimate
 from negmine.store.manifest import Manifest, digest_of
 from negmine.store.workdir import WorkDir
 

@@ -40,7 +40,18 @@ def set_search_params(index: Any, params: str) -> None:
 
 
 def build(index: Any, blocks: Blocks, passages: int, seed: int) -> None:
-    """Train ``index`` on a seeded sample and add all passages, block by block."""
+    """Train ``index`` on a seeded sample and add all passages, block by block.
+
+    Raises ConfigError when there are too few passages to train on.
+    """
+    if isinstance(index, faiss.IndexPreTransform) and passages < index.d:
+        # Training a rotation on fewer vectors than dimensions ends the process inside faiss.
+        raise ConfigError(
+            f"this index rotates vectors of {index.d} dimensions, which takes as many passages to train on,"
+            f" and there are {passages}",
+            where="index.dense",
+            hint="Leave out OPQ or PCA, or use exact.",
+        )
     if not index.is_trained:
         wanted = min(passages, _TRAIN_ROWS)
         rows = np.sort(np.random.default_rng(seed).choice(passages, wanted, replace=False))
@@ -49,7 +60,8 @@ def build(index: Any, blocks: Blocks, passages: int, seed: int) -> None:
             index.train(np.concatenate(sample))
         except RuntimeError as error:
             raise ConfigError(
-                f"faiss cannot train this index on {passages} passages ({str(error).splitlines()[-1][-160:]})",
+                f"faiss cannot train this index on {passages} passages"
+                f" ({str(error).split('failed: ')[-1].splitlines()[0][:160]})",
                 where="index.dense",
                 hint="Use fewer lists, or exact.",
             ) from error

@@ -93,18 +93,25 @@ def excluded_passages(
     Sorted by query, passage; the reason is the first of ``EXCLUSION_REASONS`` that holds.
     """
     by_passage, by_text = DigestIndex(passage_digests), DigestIndex(text_digests)
-    labels, twins = by_text.find_all(text_digests[label_doc])
-    queries_a, same_a = by_passage.find_all(query_digests)
-    queries_b, same_b = by_text.find_all(query_digests)
-    query = np.concatenate([label_query, label_query[labels], queries_a, queries_b])
-    passage = doc_passage[np.concatenate([label_doc, twins, same_a, same_b])]
-    reason = np.concatenate(
-        [
-            np.where(doc_is_first[label_doc], 0, 1),
-            np.ones(len(labels), np.int64),
-            np.full(len(queries_a) + len(queries_b), 2),
-        ]
-    )
+    query, documents, reason = [label_query], [label_doc], [np.where(doc_is_first[label_doc], 0, 1)]
+    # A text is the same with and without its title: each form is looked for among both.
+    for index in (by_passage, by_text):
+        for digests in (passage_digests[label_doc], text_digests[label_doc]):
+            labels, twins = index.find_all(digests)
+            query.append(label_query[labels])
+            documents.append(twins)
+            reason.append(np.ones(len(labels), np.int64))
+        queries, same = index.find_all(query_digests)
+        query.append(queries)
+        documents.append(same)
+        reason.append(np.full(len(queries), 2))
+    return _sorted_pairs(np.concatenate(query), doc_passage[np.concatenate(documents)], np.concatenate(reason))
+
+
+def _sorted_pairs(
+    query: np.ndarray, passage: np.ndarray, reason: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One row per (query, passage), in order, with the least reason."""
     order = np.lexsort((reason, passage, query))
     query, passage, reason = query[order], passage[order], reason[order]
     new = np.ones(len(query), bool)

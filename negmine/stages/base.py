@@ -117,16 +117,6 @@ class Job:
         return receipt
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What a stage would do: tasks, bytes on disk, bytes of memory, seconds; None = not known."""
-
-    tasks: int | None = None
-    disk_bytes: int | None = None
-    memory_bytes: int | None = None
-    seconds: float | None = None
-
-
 class Stage(ABC):
     """A step of the pipeline. Instances hold no state."""
 
@@ -167,10 +157,6 @@ class Stage(ABC):
     def outputs(self, receipts: Sequence[Receipt]) -> dict[str, str]:
         """Digests of what later stages read, by name; ``all`` covers every file."""
         return {"all": output_digest([part for receipt in receipts for part in receipt.parts])}
-
-    def estimate(self, config: Config, counts: Mapping[str, Any]) -> Estimate:
-        """What the stage would cost, given the counts of ingest."""
-        return Estimate()
 
 
 def ranges(rows: int, size: int, prefix: str) -> list[Task]:

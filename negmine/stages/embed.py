@@ -12,7 +12,7 @@ from negmine import schemas
 from negmine.config import Config
 from negmine.errors import InputError
 from negmine.stages.base import Job, Stage, Task, ranges
-from negmine.stages.encoding import encoder_identity, load_encoder, model_folder
+from negmine.stages.encoding import check_encoder, encoder_identity, load_encoder
 from negmine.stages.ready_vectors import ReadyVectors, check_files
 from negmine.stages.texts import StandingTable
 from negmine.store.digests import DigestCache
@@ -20,8 +20,8 @@ from negmine.store.manifest import Receipt, output_digest
 from negmine.store.tables import TableWriter
 from negmine.text import passage_text
 
-# Texts given to the model at once, sorted by length among the texts of a part: a constant, so
-# that batches (and with them the last bits of a vector) do not depend on the machine.
+# Texts given to the model at once, in whole batches, sorted by length among the texts of a part:
+# a constant, so that batches (and with them the last bits of a vector) do not depend on the machine.
 _CALL = 256
 
 
@@ -63,7 +63,8 @@ class EmbedStage(Stage):
 
     def check(self, config: Config, counts: Mapping[str, Any] | None) -> None:
         if config.embed.model is not None:
-            model_folder(config)
+            if counts is None:
+                check_encoder(config)
         else:
             check_files(config)
 
@@ -91,8 +92,9 @@ class EmbedStage(Stage):
             texts = [passage_text(title, text) for title, text in zip(rows["title"].to_pylist(), texts, strict=True)]
         order = np.argsort([-len(text) for text in texts], kind="stable")
         vectors: np.ndarray | None = None
-        for low in range(0, len(texts), _CALL):
-            chosen = order[low : low + _CALL]
+        call = encoder.batch_size * -(-_CALL // encoder.batch_size)
+        for low in range(0, len(texts), call):
+            chosen = order[low : low + call]
             encoded = encode([texts[row] for row in chosen])
             if vectors is None:
                 vectors = np.empty((len(texts), encoded.shape[1]), np.float32)
@@ -138,6 +140,14 @@ def _publish(job: Job, name: str, id_column: str, ids: Any, vectors: np.ndarray)
     store = job.config.embed.store_dtype
     id_field = schemas.DOC_ID if id_column == "doc_id" else schemas.QUERY_ID
     schema = schemas.vectors(id_field, vectors.shape[1], store)
+    with np.errstate(over="ignore"):
+        stored = vectors.astype(store)
+    if store == "float16" and not np.isfinite(stored).all():
+        row = int(np.flatnonzero(~np.isfinite(stored).all(axis=1))[0])
+        raise InputError(
+            f"the vector of {id_column} '{ids[row].as_py()}' has values too large for float16",
+            hint="Set embed.store_dtype: float32, or embed.normalize: true.",
+        )
     with job.publish(f"{name}.parquet") as output, TableWriter(output.path, schema) as writer:
-        writer.write({id_column: ids, "vector": vectors.astype(store)})
+        writer.write({id_column: ids, "vector": stored})
         output.rows = writer.rows

@@ -7,14 +7,29 @@ from typing import Any
 
 from negmine.config import Config
 from negmine.encoders.base import Encoder
+from negmine.encoders.model_check import check_backend, check_device, check_model
 from negmine.encoders.model_files import model_digests, resolve_model
 from negmine.store.digests import DigestCache
 
 
 def model_folder(config: Config, *, download: bool = True) -> Path:
     """The folder of ``embed.model``. Raises InputError when there is no such model."""
-    assert config.embed.model is not None
-    return resolve_model(config.embed.model, config.embed.revision, download=download)
+    embed = config.embed
+    assert embed.model is not None
+    return resolve_model(embed.model, embed.revision, download=download, backend=embed.backend)
+
+
+def check_encoder(config: Config) -> None:
+    """Refuse what can be seen to fail without loading the model.
+
+    A run that has vectors already may go on where its device or backend is not to be had; if they
+    turn out to be needed, loading the model says so.
+    """
+    embed = config.embed
+    if not (Path(config.work_dir) / "embed" / "manifest.json").exists():
+        check_backend(embed.backend)
+        check_device(embed.device, embed.backend)
+    check_model(model_folder(config), trust_remote_code=embed.trust_remote_code)
 
 
 def encoder_identity(config: Config, digests: DigestCache) -> dict[str, Any]:

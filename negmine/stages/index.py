@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -68,10 +71,28 @@ class IndexStage(Stage):
         source = flat_vectors(job, [job.own(path) for path in task.args["segments"]])
         index = approximate.new_index(job.config.index.dense, source.dimension, similarity(job))
         rows = block_rows(job.config, source.dimension)
-        approximate.build(index, lambda: source.blocks(rows), source.rows, job.config.seed)
+        with native_output_silenced():
+            approximate.build(index, lambda: source.blocks(rows), source.rows, job.config.seed)
         if job.config.index.search_params is not None:
             approximate.set_search_params(index, job.config.index.search_params)
         with job.publish("dense.faiss") as output:
             faiss.write_index(index, str(output.path))
             output.rows = source.rows
         return {}
+
+
+@contextlib.contextmanager
+def native_output_silenced() -> Iterator[None]:
+    """Keep what faiss prints from C++ while it trains out of the command's output."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123
+        saved = [(stream, os.dup(stream)) for stream in (1, 2)]
+        try:
+            for stream, _ in saved:
+                os.dup2(nothing.fileno(), stream)
+            yield
+        finally:
+            for stream, copy in saved:
+                os.dup2(copy, stream)
+                os.close(copy)

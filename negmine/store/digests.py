@@ -7,6 +7,7 @@ import hashlib
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from negmine.store.files import write_json
 
@@ -34,9 +35,7 @@ class DigestCache:
         self._seen: set[str] = set()
         self._changed = False
         if memory is not None:
-            with contextlib.suppress(OSError, ValueError, TypeError):
-                remembered = json.loads(memory.read_bytes())
-                self._known = {key: (list(stamp), str(digest)) for key, (stamp, digest) in remembered.items()}
+            self._known = _remembered(memory)
 
     def digest(self, path: Path) -> str:
         """SHA-256 of the file. Raises OSError when it cannot be read."""
@@ -56,6 +55,20 @@ class DigestCache:
     def save(self) -> None:
         """Write what was learnt; a read-only folder is no reason to fail."""
         if self._changed and self._memory is not None and self._memory.parent.parent.is_dir():
+            files = {key: [stamp, digest] for key, (stamp, digest) in self._known.items() if Path(key).exists()}
             with contextlib.suppress(OSError):
-                write_json(self._memory, {key: [stamp, digest] for key, (stamp, digest) in self._known.items()})
+                write_json(self._memory, {"files": files, "digest": _checksum(files)})
                 self._changed = False
+
+
+def _checksum(files: Any) -> str:
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def _remembered(memory: Path) -> dict[str, tuple[list[int], str]]:
+    """What a file of digests holds: nothing when it is damaged, for a wrong digest would accuse a good file."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        record = json.loads(memory.read_bytes())
+        if record["digest"] == _checksum(record["files"]):
+            return {key: (stamp, digest) for key, (stamp, digest) in record["files"].items()}
+    return {}

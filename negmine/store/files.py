@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from negmine.errors import ArtifactError
+from negmine.errors import ArtifactError, NegmineError
+
+_PROBE = 65_536
 
 
 def sync_folder(folder: Path) -> None:
@@ -25,7 +27,8 @@ def sync_folder(folder: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; when the block succeeds it becomes ``path``.
 
-    A failure inside the block leaves ``path`` as it was and removes the temporary file.
+    A failure inside the block leaves ``path`` as it was and removes the temporary file. When the
+    reason is that the file system takes no more, the OSError says so and names ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
@@ -34,11 +37,27 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
+        refusal = _refusal(temporary) if isinstance(error, Exception) and not isinstance(error, NegmineError) else None
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if refusal is not None:
+            raise OSError(refusal.errno, refusal.strerror, str(path)) from error
         raise
     sync_folder(path.parent)
+
+
+def _refusal(temporary: Path) -> OSError | None:
+    """Why a file cannot grow. Libraries lose the reason: numpy says how many bytes were
+    written, faiss raises RuntimeError, and Arrow does not name the file."""
+    try:
+        with temporary.open("ab", buffering=0) as file:
+            if file.write(bytes(_PROBE)) < _PROBE:
+                file.write(b"\0")
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error
+    return None
 
 
 def write_json(path: Path, value: Any) -> None:

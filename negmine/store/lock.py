@@ -25,23 +25,23 @@ def writing(work_dir: Path) -> Iterator[None]:
     with path.open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise LockedError(
                 f"another negmine command is writing to this run ({_holder(path)})",
                 where=str(work_dir),
                 hint="Wait for it to end, or use another work_dir.",
             ) from error
-        file.seek(0)
-        file.truncate()
         command = " ".join(["negmine", *sys.argv[1:2]])
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since, "command": command}, file)
-        file.flush()
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "command": command}
+        with contextlib.suppress(OSError):  # a full disk: the lock holds, only its label is missing
+            os.truncate(file.fileno(), 0)
+            os.write(file.fileno(), json.dumps(holder).encode())
         try:
             yield
         finally:
-            file.seek(0)
-            file.truncate()
+            with contextlib.suppress(OSError):
+                os.truncate(file.fileno(), 0)
 
 
 def _holder(path: Path) -> str:

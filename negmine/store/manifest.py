@@ -43,11 +43,12 @@ class Receipt:
     peak_rss_bytes: int
 
     def save(self, path: Path) -> None:
-        write_json(path, asdict(self))
+        _save(self, path)
 
     @classmethod
     def load(cls, path: Path) -> Receipt:
-        record = read_json(path)
+        """Read and check a receipt. Raises ArtifactError when its own digest does not hold."""
+        record = _load(path, "receipt")
         try:
             return cls(**{**record, "parts": tuple(Part(**part) for part in record["parts"])})
         except (KeyError, TypeError) as error:
@@ -75,20 +76,29 @@ class Manifest:
     created: str = ""
 
     def save(self, path: Path) -> None:
-        record = asdict(self)
-        write_json(path, {**record, "digest": digest_of(json.loads(json.dumps(record)))})
+        _save(self, path)
 
     @classmethod
     def load(cls, path: Path) -> Manifest:
         """Read and check a manifest. Raises ArtifactError when its own digest does not hold."""
-        record = read_json(path)
-        damaged = ArtifactError("this manifest is damaged: its digest does not match its content", where=str(path))
-        if not isinstance(record, dict) or record.pop("digest", None) != digest_of(record):
-            raise damaged
+        record = _load(path, "manifest")
         try:
             return cls(**{**record, "parts": tuple(Part(**part) for part in record["parts"])})
         except (KeyError, TypeError) as error:
-            raise damaged from error
+            raise ArtifactError("this manifest is damaged: it lacks a part of what it says", where=str(path)) from error
+
+
+def _save(value: Receipt | Manifest, path: Path) -> None:
+    """Publish a record together with the digest of its content."""
+    record = asdict(value)
+    write_json(path, {**record, "digest": digest_of(json.loads(json.dumps(record)))})
+
+
+def _load(path: Path, noun: str) -> dict[str, Any]:
+    record = read_json(path)
+    if not isinstance(record, dict) or record.pop("digest", None) != digest_of(record):
+        raise ArtifactError(f"this {noun} is damaged: its digest does not match its content", where=str(path))
+    return record
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -105,7 +115,9 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             was, now_is = old.get(key), new.get(key)
             if was == now_is:
                 continue
-            if kind == "config":
+            if kind == "config" and any(isinstance(value, dict | list) for value in (was, now_is)):
+                found.append(f"{key} changed")
+            elif kind == "config":
                 found.append(f"{key} changed: {_short(was)} -> {_short(now_is)}")
             elif kind == "inputs":
                 found.append(f"the file of {key} changed")

@@ -14,6 +14,9 @@ import pyarrow.parquet as pq
 from negmine.store.files import replacing
 
 ROW_GROUP = 16_384
+_ROW_GROUP_BYTES = 64_000_000
+"""Long texts make smaller row groups. Only tables of texts are cut by bytes: they come in
+batches whose size is a constant, where others come as the memory limit allows."""
 
 
 class TableWriter:
@@ -24,7 +27,8 @@ class TableWriter:
         self._schema = schema
         self._row_group = row_group
         self._waiting: list[pa.Table] = []
-        self._waiting_rows = 0
+        self._waiting_rows = self._waiting_bytes = 0
+        self._texts = any(pa.types.is_large_string(field.type) for field in schema)
         vector = any(pa.types.is_fixed_size_list(field.type) for field in schema)
         self._writer = pq.ParquetWriter(
             path,
@@ -43,6 +47,9 @@ class TableWriter:
         self._waiting.append(table)
         self._waiting_rows += table.num_rows
         self.rows += table.num_rows
+        self._waiting_bytes += table.nbytes if self._texts else 0
+        if self._waiting_bytes >= _ROW_GROUP_BYTES:
+            self._flush(min(self._waiting_rows, self._row_group))
         while self._waiting_rows >= self._row_group:
             self._flush(self._row_group)
 
@@ -51,6 +58,7 @@ class TableWriter:
         self._writer.write_table(table.slice(0, rows), row_group_size=rows)
         self._waiting = [table.slice(rows)]
         self._waiting_rows = table.num_rows - rows
+        self._waiting_bytes = self._waiting[0].nbytes if self._texts else 0
 
     def close(self) -> None:
         if self._waiting_rows:
@@ -60,7 +68,9 @@ class TableWriter:
     def __enter__(self) -> TableWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self.close()
         else:

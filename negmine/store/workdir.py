@@ -8,10 +8,12 @@ before an interruption is found again under the same fingerprint.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from negmine.store.manifest import Manifest, Part, Receipt
 
 MANIFEST = "manifest.json"
 _RECEIPTS = ".receipts"
+_EMPTIED = "emptied"
 
 
 @dataclass(frozen=True)
@@ -29,22 +32,34 @@ class Pending:
     """A stage under construction, for one fingerprint."""
 
     path: Path
+    digests: DigestCache
 
     def receipts(self) -> dict[str, Receipt]:
-        """Receipts whose files are all still there with the right size; others are ignored."""
+        """Receipts whose files are all still what the task published; others are ignored."""
         found = {}
         for file in sorted((self.path / _RECEIPTS).glob("*.json")):
             try:
                 receipt = Receipt.load(file)
-                whole = all((self.path / part.path).stat().st_size == part.bytes for part in receipt.parts)
             except (OSError, ArtifactError):
                 continue
-            if whole:
+            if not any(problem(self.path / part.path, part, self.digests) for part in receipt.parts):
                 found[receipt.task] = receipt
         return found
 
     def keep(self, receipt: Receipt) -> None:
         receipt.save(self.path / _RECEIPTS / (receipt.task.replace("/", "~") + ".json"))
+
+    def drop(self) -> None:
+        """Give up what was done: it was made from something else than the fingerprint says."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def sweep(self, parts: Sequence[Part]) -> None:
+        """Delete what ended tasks and killed processes left here beside ``parts`` and receipts."""
+        named = {part.path for part in parts}
+        for path in list(self.path.rglob("*")):
+            relative = path.relative_to(self.path)
+            if relative.parts[0] != _RECEIPTS and relative.as_posix() not in named and not path.is_dir():
+                path.unlink()
 
 
 class WorkDir:
@@ -61,55 +76,66 @@ class WorkDir:
     def manifest(self, stage: str) -> Manifest | None:
         """The manifest of a finished stage, None when there is none.
 
-        Raises ArtifactError when it is damaged.
+        Raises ArtifactError when it is damaged, or missing from a folder that has other files:
+        a stage's folder appears with its manifest in it.
         """
-        path = self.stage(stage) / MANIFEST
-        return Manifest.load(path) if path.exists() else None
+        folder = self.stage(stage)
+        for wait in (0.0, 0.01, 0.1):  # a run may be putting a new folder in place of the old one
+            time.sleep(wait)
+            try:
+                manifest = Manifest.load(folder / MANIFEST)
+            except FileNotFoundError:
+                if not folder.is_dir() or not any(folder.iterdir()):
+                    return None
+                continue
+            if manifest.stage != stage:
+                raise ArtifactError(f"this is the manifest of {manifest.stage}", where=str(folder / MANIFEST))
+            return manifest
+        raise ArtifactError("it is missing", where=str(folder / MANIFEST))
 
     def pending(self, stage: str, fingerprint: str) -> Pending:
-        return Pending(self.root / ".pending" / f"{stage}-{fingerprint[:16]}")
+        return Pending(self.root / ".pending" / f"{stage}-{fingerprint[:16]}", self.digests)
 
     def damage(self, manifest: Manifest) -> list[tuple[Part, str]]:
         """Files of a finished stage that are not what the manifest says, each with how."""
         found = []
         for part in manifest.parts:
-            problem = self._problem(self.stage(manifest.stage) / part.path, part)
-            if problem:
-                found.append((part, problem))
+            how = problem(self.stage(manifest.stage) / part.path, part, self.digests)
+            if how:
+                found.append((part, how))
         return found
-
-    def _problem(self, path: Path, part: Part) -> str:
-        try:
-            if path.stat().st_size != part.bytes:
-                return f"it has {path.stat().st_size} bytes and not {part.bytes}"
-            if self.digests.digest(path) != part.digest:
-                return "its content changed after it was written"
-        except FileNotFoundError:
-            return "it is missing"
-        except OSError as error:
-            return f"it cannot be read ({error.strerror})"
-        return ""
 
     def file(self, manifest: Manifest, path: str) -> Path:
         """A finished stage's file, after its digest was checked. Raises ArtifactError."""
         part = next((part for part in manifest.parts if part.path == path), None)
         full = self.stage(manifest.stage) / path
-        problem = self._problem(full, part) if part else "the manifest does not name it"
-        if problem:
-            raise damaged(manifest.stage, full, problem)
+        how = problem(full, part, self.digests) if part else "the manifest does not name it"
+        if how:
+            raise damaged(manifest.stage, full, how)
         return full
 
     def commit(self, pending: Pending, manifest: Manifest) -> None:
         """Make the pending folder the finished stage. Complete after a crash at any point."""
+        pending.sweep(manifest.parts)
         manifest.save(pending.path / MANIFEST)
         self._swap(pending.path, manifest.stage)
 
     def settle(self) -> None:
         """Finish what a crash interrupted between manifest and rename. Call under the lock."""
-        for manifest_path in sorted((self.root / ".pending").glob(f"*/{MANIFEST}")):
-            self._swap(manifest_path.parent, Manifest.load(manifest_path).stage)
+        for path in sorted((self.root / ".pending").glob(f"*/{MANIFEST}")):
+            try:
+                manifest = Manifest.load(path)
+            except ArtifactError:
+                path.unlink()  # not committed: the stage goes on from its receipts
+                continue
+            if any(problem(path.parent / part.path, part, self.digests) for part in manifest.parts):
+                path.unlink()
+            else:
+                self._swap(path.parent, manifest.stage)
         for trash in sorted((self.root / ".trash").glob("*")):
-            self._discard(trash, trash.name.rpartition("-")[0])
+            self._discard(trash, trash.name.split("-")[0])
+        for temporary in (self.root / ".cache").glob(".tmp-*"):
+            temporary.unlink(missing_ok=True)
 
     def _swap(self, folder: Path, stage: str) -> None:
         shutil.rmtree(folder / _RECEIPTS, ignore_errors=True)
@@ -124,20 +150,19 @@ class WorkDir:
             self._discard(trash, stage)
 
     def _discard(self, trash: Path, stage: str) -> None:
-        """Delete a replaced stage, but move files that are not the tool's into the new one."""
-        try:
-            named = {part.path for part in Manifest.load(trash / MANIFEST).parts} | {MANIFEST}
-        except (OSError, ArtifactError):
-            named = set()
+        """Delete a replaced stage, but move files that are not the tool's into the new one.
+
+        Without a readable manifest nobody knows which those are: then all of them are moved.
+        """
         final = self.stage(stage)
-        if named and final.is_dir():
-            for path in sorted(trash.rglob("*")):
-                relative = path.relative_to(trash)
-                if path.is_file() and str(relative) not in named and not path.name.startswith(".tmp-"):
-                    target = final / relative
-                    if not target.exists():
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        os.rename(path, target)
+        if stage != _EMPTIED:
+            if not final.is_dir():
+                return  # there is nowhere to move them yet
+            _move_others(trash, final)
+            # From here on a file found in it is a remainder of the deletion.
+            emptied = trash.with_name(f"{_EMPTIED}-{trash.name}")
+            os.rename(trash, emptied)
+            trash = emptied
         shutil.rmtree(trash)
 
     def leftovers(self, current: dict[str, str]) -> Iterator[Path]:
@@ -149,6 +174,36 @@ class WorkDir:
                 yield folder
         yield from sorted((self.root / ".trash").glob("*"))
         yield from sorted(self.root.rglob(".tmp-*"))
+
+
+def problem(path: Path, part: Part, digests: DigestCache) -> str:
+    """How a file differs from what was published; '' when it does not."""
+    try:
+        size = path.stat().st_size
+        if size != part.bytes:
+            return f"it has {size} bytes and not {part.bytes}"
+        if digests.digest(path) != part.digest:
+            return "its content changed after it was written"
+    except FileNotFoundError:
+        return "it is missing"
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    return ""
+
+
+def _move_others(old: Path, new: Path) -> None:
+    """Move the files that the manifest of ``old`` does not name, unless ``new`` has their like."""
+    named = {MANIFEST}
+    with contextlib.suppress(OSError, ArtifactError):
+        named |= {part.path for part in Manifest.load(old / MANIFEST).parts}
+    for path in sorted(old.rglob("*")):
+        relative = path.relative_to(old)
+        others = path.is_symlink() or not path.is_dir()
+        if others and relative.as_posix() not in named and not path.name.startswith(".tmp-"):
+            target = new / relative
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(path, target)
 
 
 def damaged(stage: str, path: Path, problem: str) -> ArtifactError:

@@ -6,8 +6,6 @@ from negmine.writers.labeled_pair import LabeledPair
 from negmine.writers.n_tuple import NTuple
 from negmine.writers.triplet import Triplet
 
-FORMATS: dict[str, ExportFormat] = {
-    fmt.name: fmt for fmt in (Triplet(), NTuple(), LabeledPair(), LabeledList())
-}
+FORMATS: dict[str, ExportFormat] = {fmt.name: fmt for fmt in (Triplet(), NTuple(), LabeledPair(), LabeledList())}
 
 __all__ = ["FORMATS", "ExportFormat", "Groups", "Rows"]

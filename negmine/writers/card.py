@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 # Upper bounds of a hub's size categories, in rows.
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,8 @@ def dataset_card(card: Card) -> str:
     ]
     for file in card.files:
         shown = file.names[0] if len(file.names) == 1 else f"{file.names[0]} ... {file.names[-1]}"
-        lines.append(f"| `{shown}` | {file.format}{' with scores' if file.scores else ''} | {file.rows:,} | {file.bytes:,} |")
+        layout = f"{file.format} with scores" if file.scores else file.format
+        lines.append(f"| `{shown}` | {layout} | {file.rows:,} | {file.bytes:,} |")
     lines += ["", "`provenance.parquet` names, for every row, the query, documents, retriever, raw ranks and scores."]
     lines += ["", "## Settings", "", "| key | value |", "|---|---|"]
     lines += [f"| `{key}` | {json.dumps(value)} |" for key, value in card.settings.items()]

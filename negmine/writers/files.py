@@ -89,7 +89,8 @@ def _fragments(column: pa.ChunkedArray) -> pa.Array:
         values = pa.concat_arrays(values.chunks)
     kind = values.type
     if pa.types.is_large_list(kind):
-        inner = _fragments(pa.chunked_array([values.values])) if len(values.values) else values.values.cast(pa.large_string())
+        empty = not len(values.values)
+        inner = values.values.cast(pa.large_string()) if empty else _fragments(pa.chunked_array([values.values]))
         joined = pc.binary_join(pa.LargeListArray.from_arrays(values.offsets, inner), _scalar(","))
         return pc.binary_join_element_wise(_scalar("["), joined, _scalar("]"), _scalar(""))
     return values if pa.types.is_large_string(kind) else values.cast(pa.large_string())
@@ -137,7 +138,9 @@ class Sharded:
     def __enter__(self) -> Sharded:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None and not self.rows[self._number] and self._last is not None:
             self._current.write(self._last)
         self._current.close()

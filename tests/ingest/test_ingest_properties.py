@@ -49,7 +49,12 @@ def expected_exclusions(
         for d, (title, body) in enumerate(corpus):
             if d in positives and passage.index(passage[d]) == d:
                 reason = "positive"
-            elif any(passage[d] == passage[p] or same(body, corpus[p][1]) for p in positives):
+            elif any(
+                same(mine, theirs)
+                for p in positives
+                for mine in (body, passage_text(title, body))
+                for theirs in (corpus[p][1], passage_text(*corpus[p]))
+            ):
                 reason = "positive_text"
             elif same(text, body) or same(text, passage_text(title, body)):
                 reason = "query_text"

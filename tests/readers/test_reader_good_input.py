@@ -36,11 +36,7 @@ def documents(path: Path, metadata: tuple[str, ...] = ()) -> list[tuple[Any, ...
 
 
 def judgements(path: Path) -> list[tuple[str, str, float]]:
-    return [
-        row
-        for b in read_qrels(path, BadRows())
-        for row in zip(b.query_ids, b.doc_ids, b.grades, strict=True)
-    ]
+    return [row for b in read_qrels(path, BadRows()) for row in zip(b.query_ids, b.doc_ids, b.grades, strict=True)]
 
 
 def written(path: Path, data: bytes) -> Path:
@@ -210,9 +206,7 @@ def test_more_rows_than_a_batch_keep_their_order_and_lines(tmp_path: Path) -> No
         ("qid docid rel\nq d 1\n", [("q", "d", 1.0)]),
     ],
 )
-def test_qrels_are_read_in_all_common_forms(
-    tmp_path: Path, text: str, expected: list[tuple[str, str, float]]
-) -> None:
+def test_qrels_are_read_in_all_common_forms(tmp_path: Path, text: str, expected: list[tuple[str, str, float]]) -> None:
     path = written(tmp_path / "train.tsv", text.encode())
     assert judgements(path) == expected
 

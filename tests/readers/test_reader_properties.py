@@ -77,7 +77,7 @@ def test_any_text_is_read_back_as_it_was_written(suffix: str, table: list[tuple[
 @example(data=b"[")
 @example(data=b'{"anchor": "q", "positive": {"a": "\xff"}}')
 @example(data=b"PAR1PAR1PAR1")
-@example(data=b"anchor,positive\n\x00,\"")
+@example(data=b'anchor,positive\n\x00,"')
 def test_any_bytes_raise_nothing_but_input_errors(suffix: str, policy: str, data: bytes) -> None:
     packing = suffix.partition(".")[2]
     with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +60,8 @@ def test_numbering_follows_first_appearance(rows: list[str]) -> None:
     assert firsts.tolist() == [rows.index(t) for t in order]
 
 
-@pytest.mark.parametrize(("title", "text", "passage"), [("T", "x", "T x"), ("", "x", "x"), ("T", "", "T"), ("", "", "")])
+@pytest.mark.parametrize(
+    ("title", "text", "passage"), [("T", "x", "T x"), ("", "x", "x"), ("T", "", "T"), ("", "", "")]
+)
 def test_a_passage_is_title_and_text(title: str, text: str, passage: str) -> None:
     assert passage_text(title, text) == passage

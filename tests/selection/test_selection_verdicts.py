@@ -86,7 +86,14 @@ def test_random_sampling_of_a_query_ignores_other_queries() -> None:
         n = len(query)
         passage = np.tile(np.arange(12), n // 12).astype(np.uint64)
         return verdicts(
-            rules, query, positions(query) + 1, np.tile(scores, n // 12), np.ones(n), np.zeros(n, int), keys[query], passage
+            rules,
+            query,
+            positions(query) + 1,
+            np.tile(scores, n // 12),
+            np.ones(n),
+            np.zeros(n, int),
+            keys[query],
+            passage,
         )
 
     alone = run(np.zeros(12, int), np.array([42], np.uint64))

@@ -110,9 +110,7 @@ class PairLabels:
         return "is not in the corpus" if corpus.from_file else "has no text, and data.corpus is not set"
 
 
-def qrels_labels(
-    files: Files, config: Config, corpus: Corpus, bad_rows: BadRows
-) -> tuple[Queries, Labels, int]:
+def qrels_labels(files: Files, config: Config, corpus: Corpus, bad_rows: BadRows) -> tuple[Queries, Labels, int]:
     """Queries and labels of a collection with qrels, and how many labels were left out because
     their document has no text. Grades below ``data.min_grade`` are no labels.
     """
