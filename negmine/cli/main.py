@@ -165,4 +165,6 @@ class _StoppedError(BaseException):
 
 
 def _stop(number: int, frame: object) -> NoReturn:
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)  # what is being tidied up is not to be stopped again
     raise _StoppedError(number)

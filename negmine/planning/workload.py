@@ -132,7 +132,7 @@ def read_model(config: Config) -> Model | None:
     if config.embed.model is None:
         return None
     try:
-        folder = resolve_model(config.embed.model, config.embed.revision, download=False)
+        folder = resolve_model(config.embed.model, config.embed.revision, download=False, backend=config.embed.backend)
     except NegmineError:
         return None
     weights = size = 0

@@ -47,9 +47,11 @@ def score_pairs(
     ``query`` and ``passage`` are int (n,) in any order; the result is float64 (n,).
     """
     scores = np.empty(len(query), np.float64)
+    if not len(query):
+        return scores
     order = np.argsort(passage, kind="stable")
     ordered = passage[order]
-    for start, vectors in _until(blocks, int(ordered[-1]) if len(ordered) else -1):
+    for start, vectors in _until(blocks, int(ordered[-1])):
         low, high = np.searchsorted(ordered, [start, start + len(vectors)])
         for first in range(low, high, 8 * _CHUNK):
             rows = order[first : min(first + 8 * _CHUNK, high)]

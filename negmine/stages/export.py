@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,9 +13,10 @@ import pyarrow.compute as pc
 
 from negmine import schemas
 from negmine.arrays import spans
-from negmine.config import ExportConfig
+from negmine.config import Config, ExportConfig
 from negmine.stages.base import Job, Output, Stage, Task
 from negmine.stages.texts import StandingTable
+from negmine.store.digests import DigestCache
 from negmine.store.tables import TableWriter, read_columns, rows_between, to_numpy
 from negmine.writers import FORMATS, Groups, Rows
 from negmine.writers.card import Card, CardFile, dataset_card
@@ -26,12 +28,15 @@ class ExportStage(Stage):
 
     name = "export"
     unit = "queries"
-    keys = ("export",)
+    keys = ("export", "filter", "mine.k")
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "ingest": ("corpus", "queries"),
         "mine": ("all",),
         "filter": ("all",),
     }
+
+    def identity(self, config: Config, digests: DigestCache) -> Mapping[str, Mapping[str, Any]]:
+        return {"card": {"model": _model_name(config)}}
 
     def phases(self, job: Job) -> Iterator[Sequence[Task]]:
         queries = job.manifest("ingest").counts["distinct_queries"]
@@ -177,6 +182,14 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(joined.chunks) if isinstance(joined, pa.ChunkedArray) else joined
 
 
+def _model_name(config: Config) -> str:
+    """The model as the card names it: a local folder by its name alone."""
+    model = config.embed.model
+    if model is None:
+        return "ready-made vectors"
+    return Path(model).name if Path(model).is_absolute() else model
+
+
 def _card(job: Job) -> Mapping[str, int]:
     manifest = job.manifest("ingest")
     files = []
@@ -190,11 +203,10 @@ def _card(job: Job) -> Mapping[str, int]:
         files=tuple(files),
         counts={name: manifest.counts[name] for name in ("distinct_queries", "positives", "passages")},
         negatives=job.manifest("filter").counts["negatives"],
-        model=job.config.embed.model or "ready-made vectors",
+        model=_model_name(job.config),
         settings={
             **{f"filter.{key}": value for key, value in job.config.filter.model_dump(mode="json").items()},
             "mine.k": job.config.mine.k,
-            "seed": job.config.seed,
         },
         example=_example(job),
     )

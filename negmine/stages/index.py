@@ -58,7 +58,7 @@ class IndexStage(Stage):
             for vectors in embedded(job, "corpus", start, stop):
                 if vectors.shape[1] != dimension:
                     raise InputError(f"vectors of {vectors.shape[1]} dimensions among vectors of {dimension}")
-                np.ascontiguousarray(vectors).tofile(file)
+                file.write(np.ascontiguousarray(vectors).data)
                 job.progress(len(vectors))
             output.rows = stop - start
         return {"vectors": stop - start}

@@ -43,7 +43,9 @@ def test_searching_everything_equals_exact_search(factory: str) -> None:
 def test_scores_are_those_of_exact_search() -> None:
     found, exact = search("IVF16,PQ8", "nprobe=16"), search_exact(QUERIES, blocks, DEPTH, len(PASSAGES), "cosine")
     known = {(q, p): s for q, p, s in zip(exact.query, exact.passage, exact.score, strict=True)}
-    both = [(known[(q, p)], s) for q, p, s in zip(found.query, found.passage, found.score, strict=True) if (q, p) in known]
+    both = [
+        (known[(q, p)], s) for q, p, s in zip(found.query, found.passage, found.score, strict=True) if (q, p) in known
+    ]
     assert len(both) > 100
     assert all(mine == theirs for mine, theirs in both)
 

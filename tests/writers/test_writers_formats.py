@@ -98,7 +98,9 @@ def test_labeled_list_has_ragged_lists() -> None:
 def test_no_query_with_negatives_gives_no_rows_but_positives(name: str) -> None:
     none = Groups(np.array([0, 1]), np.array([0]), np.array([0.5]), np.array([0, 0]), np.empty(0, int), np.empty(0))
     rows = FORMATS[name].rows(none, 2)
-    table = FORMATS[name].table(rows, QUERIES.take(pa.array(rows.query)), PASSAGES.take(pa.array(rows.passage(none))), None)
+    table = FORMATS[name].table(
+        rows, QUERIES.take(pa.array(rows.query)), PASSAGES.take(pa.array(rows.passage(none))), None
+    )
     assert table.num_rows == (1 if name == "labeled-pair" else 0)
 
 

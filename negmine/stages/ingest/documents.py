@@ -62,7 +62,7 @@ class Documents:
             passage if not title else text_digest(text)
             for passage, title, text in zip(passages, titles, texts, strict=True)
         ]
-        given = range(self.given, self.given + len(doc_ids))
+        given = np.arange(self.given, self.given + len(doc_ids))
         self.given += len(doc_ids)
         columns = {"doc_id": doc_ids, "text": texts, "title": titles, "source_row": given}
         columns |= {name: metadata.get(name) or [None] * len(doc_ids) for name in self._metadata}

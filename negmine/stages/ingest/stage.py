@@ -30,7 +30,7 @@ class IngestStage(Stage):
 
     name = "ingest"
     unit = "files"
-    keys = ("data.format", "data.columns", "data.metadata", "data.min_grade", "data.on_bad_row")
+    keys = ("data.columns", "data.metadata", "data.min_grade", "data.on_bad_row")
 
     def inputs(self, config: Config) -> Mapping[str, Path]:
         files = Files.of(config).by_key()

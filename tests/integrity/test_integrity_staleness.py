@@ -1,0 +1,242 @@
+"""Exactly the stages that a change concerns become stale, for every key of the config."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from small_run import STAGES, make_run
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
+from slow_negmine import pretend
+
+from negmine.config import all_keys, get, load_config
+from negmine.pipeline import StageStatus, run, status
+from negmine.stages import encoding
+
+ALL = STAGES
+FROM_EMBED, FROM_INDEX, FROM_MINE = STAGES[1:], STAGES[2:], STAGES[3:]
+FROM_FILTER, EXPORT = STAGES[4:], STAGES[5:]
+NONE: tuple[str, ...] = ()
+RANDOM = "filter.sampling_strategy=random"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A changed key: what it is set to, which data and settings it is tried on, what becomes stale."""
+
+    key: str
+    value: str
+    stale: tuple[str, ...]
+    base: str = "model"
+    given: tuple[str, ...] = ()
+
+
+CASES = (
+    Case("seed", "5", NONE),
+    Case("seed", "5", FROM_FILTER, given=(RANDOM,)),
+    Case("memory_limit", "1GB", NONE),
+    Case("threads", "1", NONE),
+    Case("data.format", "pairs", NONE),
+    Case("data.path", "{folder}/copy/beir", NONE, "beir"),
+    Case("data.pairs", "{folder}/copy/pairs.jsonl", NONE),
+    Case("data.corpus", "{folder}/copy/corpus.jsonl", NONE),
+    Case("data.queries", "{folder}/copy/beir/queries.jsonl", NONE, "qrels"),
+    Case("data.qrels", "{folder}/copy/beir/qrels/train.tsv", NONE, "qrels"),
+    Case("data.split", "dev", ALL, "beir"),
+    Case("data.columns.query_id", "qid", ALL),
+    Case("data.columns.anchor", "question", ALL),
+    Case("data.columns.positive", "answer", ALL),
+    Case("data.columns.positive_id", "answer_id", ALL),
+    Case("data.columns.doc_id", "id", ALL),
+    Case("data.columns.text", "body", ALL),
+    Case("data.columns.title", "heading", ALL),
+    Case("data.metadata", "[text2]", ALL),
+    Case("data.min_grade", "2", ALL, "beir"),
+    Case("data.on_bad_row", "skip", ALL),
+    Case("embed.model", "{folder}/copy/model", NONE),
+    Case("embed.backend", "onnx", FROM_EMBED),
+    Case("embed.revision", "v2", NONE, "hub"),
+    Case("embed.device", "cpu", NONE),
+    Case("embed.dtype", "float16", FROM_EMBED),
+    Case("embed.query_prompt", "'query: '", FROM_EMBED),
+    Case("embed.query_prompt_name", "query", FROM_EMBED),
+    Case("embed.document_prompt", "'passage: '", FROM_EMBED),
+    Case("embed.document_prompt_name", "passage", FROM_EMBED),
+    Case("embed.max_seq_length", "64", FROM_EMBED),
+    Case("embed.truncate_dim", "8", FROM_EMBED),
+    Case("embed.normalize", "false", FROM_EMBED),
+    Case("embed.similarity", "dot", FROM_EMBED),
+    Case("embed.batch_size", "8", FROM_EMBED),
+    Case("embed.store_dtype", "float16", FROM_EMBED),
+    Case("embed.part_rows", "7", FROM_EMBED),
+    Case("embed.trust_remote_code", "true", FROM_EMBED),
+    Case("embed.vectors.corpus", "{folder}/copy/corpus.npy", NONE, "vectors"),
+    Case("embed.vectors.queries", "{folder}/copy/queries.npy", NONE, "vectors"),
+    Case("index.dense", "Flat", FROM_INDEX),
+    Case("index.search_params", "nprobe=2", FROM_INDEX, given=("index.dense='IVF2,Flat'",)),
+    Case("mine.k", "9", FROM_MINE),
+    Case("mine.part_queries", "3", FROM_MINE),
+    Case("filter.reference", "max", FROM_FILTER),
+    Case("filter.absolute_margin", "0.1", FROM_FILTER),
+    Case("filter.relative_margin", "0.2", FROM_FILTER),
+    Case("filter.max_score", "0.9", FROM_FILTER),
+    Case("filter.min_score", "-0.9", FROM_FILTER),
+    Case("filter.range_min", "1", FROM_FILTER),
+    Case("filter.range_max", "9", FROM_FILTER),
+    Case("filter.max_rank", "9", FROM_FILTER),
+    Case("filter.num_negatives", "2", FROM_FILTER),
+    Case("filter.sampling_strategy", "random", FROM_FILTER),
+    Case("filter.on_shortage", "drop", FROM_FILTER),
+    Case("export", "[{format: triplet, file: other.jsonl}]", EXPORT),
+)
+UNTRIED = {
+    "work_dir": "another folder is another run; that a run can be moved is tested with the folder",
+    "engine.kind": "it has one value so far; no stage may depend on it",
+}
+
+
+@pytest.fixture(scope="module")
+def patched() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        pretend(patch.setattr)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, patched: pytest.MonkeyPatch) -> Path:
+    """Data in every layout twice, the second time in ``copy``; a config per layout."""
+    top = tmp_path_factory.mktemp("stale")
+    sizes = {"passages": 40, "queries": 8, "part_rows": 10, "part_queries": 4}
+    for place in (top, top / "copy"):
+        text = make_run(place, **sizes).read_text()
+        (place / "model").mkdir()
+        (place / "model" / "config.json").write_text('{"layers": 2}')
+        (place / "model" / "weights.bin").write_bytes(b"0123456789")
+        _write_beir(place / "beir")
+    vectors, data = "vectors: {corpus: corpus.npy, queries: queries.npy}", "{pairs: pairs.jsonl, corpus: corpus.jsonl}"
+    files = "{queries: beir/queries.jsonl, corpus: beir/corpus.jsonl, qrels: beir/qrels/train.tsv}"
+    with_model = text.replace(vectors, "model: ./model")
+    for name, config in {
+        "vectors": text,
+        "model": with_model,
+        "hub": text.replace(vectors, "model: some/model"),
+        "beir": with_model.replace(data, "{path: beir}"),
+        "qrels": with_model.replace(data, files),
+    }.items():
+        (top / f"{name}.yaml").write_text(config.replace("work_dir: work", f"work_dir: {name}"))
+    real = encoding.resolve_model
+    patched.setattr(
+        encoding,
+        "resolve_model",
+        lambda model, *rest, **named: top / "model" if model == "some/model" else real(model, *rest, **named),
+    )
+    return top
+
+
+def _write_beir(folder: Path) -> None:
+    (folder / "qrels").mkdir(parents=True)
+    passages = "".join(f'{{"_id": "d{n}", "title": "", "text": "passage {n}"}}\n' for n in range(40))
+    (folder / "corpus.jsonl").write_text(passages)
+    (folder / "queries.jsonl").write_text("".join(f'{{"_id": "q{n}", "text": "query {n}"}}\n' for n in range(8)))
+    for split, shift in (("train", 0), ("dev", 1)):
+        rows = "".join(f"q{n}\td{n + shift}\t1\n" for n in range(8))
+        (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
+
+
+def finished(folder: Path, base: str, *given: str) -> tuple[str, ...]:
+    """Overrides of a run of this layout and these settings that is done."""
+    number = abs(hash(given)) if given else 0
+    overrides = (*given, f"work_dir={folder / 'runs' / f'{base}-{number}'}")
+    run(load_config(folder / f"{base}.yaml", overrides))
+    return overrides
+
+
+def stale(stages: list[StageStatus]) -> tuple[str, ...]:
+    return tuple(stage.stage for stage in stages if stage.state != "current")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.key}={case.value}")
+def test_a_changed_key_makes_the_stages_stale_that_use_it(folder: Path, case: Case) -> None:
+    """These stages and no other; `status` names the key (or the file it leads to)."""
+    overrides = finished(folder, case.base, *case.given)
+    change = f"{case.key}={case.value.replace('{folder}', str(folder))}"
+    stages = status(load_config(folder / f"{case.base}.yaml", (*overrides, change)))
+    assert stale(stages) == case.stale
+    if case.stale:
+        why = next(stage.why for stage in stages if stage.state != "current")
+        assert case.key in why or case.key == "data.split", why
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.key}={case.value}")
+def test_every_case_changes_its_key(folder: Path, case: Case) -> None:
+    """A case whose value is the default would prove nothing."""
+    file = folder / f"{case.base}.yaml"
+    change = f"{case.key}={case.value.replace('{folder}', str(folder))}"
+    assert get(load_config(file, case.given), case.key) != get(load_config(file, (*case.given, change)), case.key)
+
+
+def test_every_key_has_a_case() -> None:
+    """A new key of the config needs a line in the table."""
+    assert {case.key for case in CASES} | set(UNTRIED) == set(all_keys())
+
+
+@pytest.mark.parametrize(
+    ("base", "file", "first"),
+    [
+        ("vectors", "pairs.jsonl", "ingest"),
+        ("vectors", "corpus.jsonl", "ingest"),
+        ("beir", "beir/queries.jsonl", "ingest"),
+        ("beir", "beir/qrels/train.tsv", "ingest"),
+        ("vectors", "corpus.npy", "embed"),
+        ("vectors", "queries.npy", "embed"),
+        ("model", "model/weights.bin", "embed"),
+        ("model", "model/config.json", "embed"),
+    ],
+)
+def test_changed_bytes_of_an_input_make_its_reader_stale(folder: Path, base: str, file: str, first: str) -> None:
+    """Data, vectors and a model's weights count by their bytes; `status` says what changed."""
+    overrides = finished(folder, base)
+    path = folder / file
+    content = path.read_bytes()
+    path.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+    try:
+        stages = status(load_config(folder / f"{base}.yaml", overrides))
+    finally:
+        path.write_bytes(content)
+    assert stale(stages) == STAGES[STAGES.index(first) :]
+    assert "changed" in next(stage.why for stage in stages if stage.stage == first)
+
+
+def test_a_file_beside_the_weights_changes_nothing(folder: Path) -> None:
+    """A model's README does not decide its vectors."""
+    overrides = finished(folder, "model")
+    (folder / "model" / "README.md").write_text("new")
+    assert stale(status(load_config(folder / "model.yaml", overrides))) == NONE
+
+
+@pytest.mark.parametrize("similarity", ["euclidean", "manhattan"])
+def test_another_similarity_of_the_same_vectors_is_mined_anew(folder: Path, similarity: str) -> None:
+    """The vectors have the same bytes, but not the same neighbours."""
+    overrides = finished(folder, "vectors", "embed.normalize=false")
+    config = load_config(folder / "vectors.yaml", (*overrides, f"embed.similarity={similarity}"))
+    ran = {result.stage: result.tasks_run for result in run(config).stages}
+    assert ran["mine"]
+
+
+def test_a_new_query_leaves_the_index_current(folder: Path) -> None:
+    """Embed runs again, but with the same passage vectors the index stays."""
+    overrides = finished(folder, "model")
+    pairs = folder / "pairs.jsonl"
+    content = pairs.read_text()
+    first = json.loads(content.splitlines()[0])
+    pairs.write_text(content + json.dumps({"anchor": "one more query", "positive": first["positive"]}) + "\n")
+    try:
+        result = run(load_config(folder / "model.yaml", overrides))
+    finally:
+        pairs.write_text(content)
+    assert [stage.stage for stage in result.stages if stage.state == "current"] == ["index"]
