@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever the meaning or layout of a run's files changes: every stage is then stale."""
 
 QUERY = pa.field("query", pa.int64(), nullable=False)
@@ -69,10 +69,22 @@ def vectors(id_field: pa.Field, dimension: int, dtype: str) -> pa.Schema:
 RETRIEVER = pa.field("retriever", pa.string(), nullable=False)
 SCORE = pa.field("score", pa.float64(), nullable=False)
 
+POSITIVE_SIMILARITY = pa.field("positive_similarity", pa.float64())
+"""Greatest cosine of the candidate and a positive of its query."""
+
 CANDIDATES = pa.schema(
-    [QUERY_ID, DOC_ID, RETRIEVER, pa.field("rank", pa.int32(), nullable=False), SCORE, QUERY, PASSAGE]
+    [
+        QUERY_ID,
+        DOC_ID,
+        RETRIEVER,
+        pa.field("rank", pa.int32(), nullable=False),
+        SCORE,
+        POSITIVE_SIMILARITY,
+        QUERY,
+        PASSAGE,
+    ]
 )
-"""``mine/part``: raw candidates, sorted by query, retriever, rank (1-based)."""
+"""``mine/part``: raw candidates with evidence, sorted by query, retriever, rank (1-based)."""
 
 POSITIVE_SCORES = pa.schema([QUERY_ID, DOC_ID, RETRIEVER, SCORE, QUERY, PASSAGE])
 """``mine/positives``: the same score for every labelled positive passage of a query."""
@@ -84,6 +96,7 @@ VERDICTS = pa.schema(
         RETRIEVER,
         pa.field("rank", pa.int32()),
         SCORE,
+        POSITIVE_SIMILARITY,
         pa.field("reference", pa.float64(), nullable=False),
         pa.field("verdict", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),

@@ -75,6 +75,13 @@ class FilterConfig(Section):
         lt=1,
         description="Keep a candidate only if its score <= reference - |reference| * this.",
     )
+    positive_similarity: float | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        description="Keep a candidate only if its greatest cosine to a positive of the query is <= this: what is very"
+        " like the answer is probably an answer too.",
+    )
     max_score: float | None = Field(default=None, description="Keep a candidate only if its score <= this.")
     min_score: float | None = Field(default=None, description="Keep a candidate only if its score >= this.")
     range_min: int = Field(default=0, ge=0, description="Skip so many of the best candidates that survived.")

@@ -20,6 +20,7 @@ REASONS = (
     "query_text",
     "absolute_margin",
     "relative_margin",
+    "positive_similarity",
     "max_score",
     "min_score",
     "range",
@@ -36,6 +37,7 @@ EXPLANATIONS = {
     "query_text": "its text equals the query",
     "absolute_margin": "score + filter.absolute_margin > reference",
     "relative_margin": "score > reference - |reference| * filter.relative_margin",
+    "positive_similarity": "its similarity to a positive > filter.positive_similarity",
     "max_score": "score > filter.max_score",
     "min_score": "score < filter.min_score",
     "range": "outside filter.range_min..range_max among the survivors, or beyond filter.max_rank",
@@ -50,6 +52,7 @@ class Rules:
 
     absolute_margin: float | None = None
     relative_margin: float | None = None
+    positive_similarity: float | None = None
     max_score: float | None = None
     min_score: float | None = None
     range_min: int = 0
@@ -80,6 +83,7 @@ def verdicts(
     query: np.ndarray,
     rank: np.ndarray,
     score: np.ndarray,
+    positive_similarity: np.ndarray,
     reference: np.ndarray,
     excluded: np.ndarray,
     query_key: np.ndarray,
@@ -87,7 +91,8 @@ def verdicts(
 ) -> np.ndarray:
     """Reason code (n,) of every candidate.
 
-    ``reference`` (n,) is that of the candidate's query; ``excluded`` (n,) is 0, or 1 + the place
+    ``reference`` (n,) is that of the candidate's query; ``positive_similarity`` (n,) the greatest
+    cosine to one of its positives; ``excluded`` (n,) is 0, or 1 + the place
     in ``EXCLUSION_REASONS``; the keys (n,) seed random sampling. Queries that come out short of
     ``num_negatives`` lose all their negatives when ``on_shortage`` is drop.
     """
@@ -102,6 +107,8 @@ def verdicts(
         drop("absolute_margin", ~(score + rules.absolute_margin <= reference))
     if rules.relative_margin is not None:
         drop("relative_margin", ~(score <= reference - np.abs(reference) * rules.relative_margin))
+    if rules.positive_similarity is not None:
+        drop("positive_similarity", ~(positive_similarity <= rules.positive_similarity))
     if rules.max_score is not None:
         drop("max_score", ~(score <= rules.max_score))
     if rules.min_score is not None:

@@ -80,6 +80,7 @@ def _filter_part(task: Task, job: Job) -> Mapping[str, int]:
         query,
         rank,
         score,
+        to_numpy(candidates["positive_similarity"]),
         reference[query],
         _excluded(job, start, stop, query, passage),
         query_key[query],
@@ -95,7 +96,10 @@ def _filter_part(task: Task, job: Job) -> Mapping[str, int]:
             hint="Raise mine.k, loosen a rule of filter, or set filter.on_shortage to fewer, drop or random.",
         )
     columns = {
-        **{name: candidates[name] for name in ("query_id", "doc_id", "retriever", "rank", "score")},
+        **{
+            name: candidates[name]
+            for name in ("query_id", "doc_id", "retriever", "rank", "score", "positive_similarity")
+        },
         "reference": reference[query],
         "verdict": pc.take(pa.array(["dropped", "kept"]), pa.array((reason == KEPT).astype(np.int64))),
         "reason": pc.take(pa.array(REASONS), pa.array(reason.astype(np.int64))),
@@ -197,6 +201,7 @@ def _random_rows(
         "retriever": ["random"] * n,
         "rank": [None] * n,
         "score": score,
+        "positive_similarity": [None] * n,
         "reference": reference[row],
         "verdict": ["kept"] * n,
         "reason": ["kept"] * n,

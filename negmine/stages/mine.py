@@ -12,6 +12,7 @@ from negmine import schemas
 from negmine.arrays import find_pairs, positions
 from negmine.config import Config
 from negmine.errors import ConfigError
+from negmine.retrieval.evidence import positive_similarity
 from negmine.retrieval.exact import Neighbours, search_exact
 from negmine.retrieval.similarity import score_pairs
 from negmine.selection.depth import within_depth
@@ -81,6 +82,7 @@ class _Search:
         vectors = query_vectors(self.job, start, stop)
         excluded = rows_between(self.job.file("ingest", "excluded.parquet"), "query", start, stop, ["query", "passage"])
         of_query, of_passage = to_numpy(excluded["query"]) - start, to_numpy(excluded["passage"])
+        positives = self._positives(start, stop)
         depth = self.k + np.bincount(of_query, minlength=stop - start)
         search = self._searcher()
         ids = self.queries.slice(start, stop, ["query_id"])["query_id"].combine_chunks()
@@ -99,6 +101,7 @@ class _Search:
                         "retriever": pa.array(["dense"]).take(pa.array(np.zeros(len(query), np.int64))),
                         "rank": (positions(query) + 1).astype(np.int32),
                         "score": found.score[keep],
+                        "positive_similarity": self._evidence(query, passage, positives),
                         "query": query + start,
                         "passage": passage,
                     }
@@ -122,8 +125,17 @@ class _Search:
             index, vectors, self.blocks, depth, self.passages, self.similarity
         )
 
-    def positives(self, task: Task) -> Mapping[str, int]:
+    def _evidence(self, query: np.ndarray, passage: np.ndarray, positives: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        unit = self.similarity == "cosine"
+        return positive_similarity(self.blocks, query, passage, *positives, normalized=unit)
+
+    def _positives(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Labelled pairs of the queries [start, stop), counted from ``start``: query (p,), passage (p,)."""
         path = self.job.file("ingest", "positives.parquet")
+        rows = rows_between(path, "query", start, stop, ["query", "passage"])
+        return _distinct(to_numpy(rows["query"]) - start, to_numpy(rows["passage"]))
+
+    def positives(self, task: Task) -> Mapping[str, int]:
         scored = 0
         with (
             self.job.publish("positives.parquet") as output,
@@ -131,17 +143,16 @@ class _Search:
         ):
             for low in range(0, task.args["queries"], _POSITIVE_QUERIES):
                 high = min(low + _POSITIVE_QUERIES, task.args["queries"])
-                rows = rows_between(path, "query", low, high, ["query", "passage"])
-                query, passage = _distinct(to_numpy(rows["query"]), to_numpy(rows["passage"]))
+                query, passage = self._positives(low, high)
                 vectors = query_vectors(self.job, low, high)
                 ids = self.queries.slice(low, high, ["query_id"])["query_id"].combine_chunks()
                 writer.write(
                     {
-                        "query_id": ids.take(pa.array(query - low)),
+                        "query_id": ids.take(pa.array(query)),
                         "doc_id": self.doc_ids.take(pa.array(passage)),
                         "retriever": ["dense"] * len(query),
-                        "score": score_pairs(vectors, self.blocks, query - low, passage, self.similarity),
-                        "query": query,
+                        "score": score_pairs(vectors, self.blocks, query, passage, self.similarity),
+                        "query": query + low,
                         "passage": passage,
                     }
                 )

@@ -251,6 +251,7 @@ def _mined(problem: Problem, config: Config) -> Groups:
         query,
         positions(query) + 1,
         score,
+        np.zeros(len(query)),
         reference[query],
         np.where(own >= 0, code[own] + 1, 0),
         query_key[query],

@@ -13,7 +13,7 @@ from negmine.selection.random import draw_passages, mix
 from negmine.selection.verdicts import KEPT, REASONS, Rules, reference_scores, verdicts
 
 
-def reasons(rules: Rules, scores, reference=1.0, excluded=None, query=None) -> list[str]:
+def reasons(rules: Rules, scores, reference=1.0, excluded=None, query=None, similarity=None) -> list[str]:
     n = len(scores)
     query = np.zeros(n, np.int64) if query is None else np.asarray(query)
     codes = verdicts(
@@ -21,6 +21,7 @@ def reasons(rules: Rules, scores, reference=1.0, excluded=None, query=None) -> l
         query,
         positions(query) + 1,
         np.asarray(scores, float),
+        np.zeros(n) if similarity is None else np.asarray(similarity, float),
         np.full(n, reference),
         np.zeros(n, np.int64) if excluded is None else np.asarray(excluded),
         mix(1, query),
@@ -51,6 +52,11 @@ def test_relative_margin_tightens_also_for_negative_scores() -> None:
 def test_score_bounds_are_inclusive() -> None:
     rules = Rules(max_score=0.8, min_score=0.4)
     assert reasons(rules, [0.81, 0.8, 0.4, 0.39]) == ["max_score", "kept", "kept", "min_score"]
+
+
+def test_the_ceiling_on_similarity_to_a_positive_is_inclusive() -> None:
+    rules = Rules(positive_similarity=0.6)
+    assert reasons(rules, [0.9, 0.8], similarity=[0.61, 0.6]) == ["positive_similarity", "kept"]
 
 
 def test_ranges_count_survivors_only() -> None:
@@ -91,6 +97,7 @@ def test_random_sampling_of_a_query_ignores_other_queries() -> None:
             positions(query) + 1,
             np.tile(scores, n // 12),
             np.ones(n),
+            np.ones(n),
             np.zeros(n, int),
             keys[query],
             passage,
@@ -107,7 +114,8 @@ def test_random_sampling_is_uniform() -> None:
     keys = mix(3, np.arange(6000))
     n = len(query)
     passage = np.tile(np.arange(5), 6000).astype(np.uint64)
-    codes = verdicts(rules, query, positions(query) + 1, np.ones(n), np.ones(n), np.zeros(n, int), keys[query], passage)
+    rank, one = positions(query) + 1, np.ones(n)
+    codes = verdicts(rules, query, rank, one, one, one, np.zeros(n, int), keys[query], passage)
     taken = np.bincount(passage.astype(int)[codes == KEPT], minlength=5)
     assert taken.sum() == 12_000
     assert np.abs(taken - 2400).max() < 4.5 * np.sqrt(6000 * 0.4 * 0.6)
