@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, Strict
 
 from negmine.config.inputs import ColumnsConfig, DataConfig, EmbedConfig, VectorsConfig
-from negmine.config.values import CountOrAuto, MemorySize, PathText, Problem, Section, Text, worded
+from negmine.config.values import CountOrAuto, MemorySize, Names, PathText, Problem, Section, Text, worded
 
 __all__ = [
     "ColumnsConfig",
@@ -76,7 +76,7 @@ class FilterConfig(Section):
         description="Keep a candidate only if its score <= reference - |reference| * this.",
     )
     positive_similarity: float | None = Field(
-        None,
+        default=None,
         ge=-1,
         le=1,
         description="Keep a candidate only if its greatest cosine to a positive of the query is <= this: what is very"
@@ -84,6 +84,11 @@ class FilterConfig(Section):
     )
     max_score: float | None = Field(default=None, description="Keep a candidate only if its score <= this.")
     min_score: float | None = Field(default=None, description="Keep a candidate only if its score >= this.")
+    exclude_same: Names = Field(
+        default=(),
+        description="Columns of `data.metadata`: a candidate with the value of a positive in one of them is dropped,"
+        " such as another chunk of the positive's document.",
+    )
     range_min: int = Field(default=0, ge=0, description="Skip so many of the best candidates that survived.")
     range_max: int | None = Field(
         default=None,
@@ -106,6 +111,9 @@ class FilterConfig(Section):
     )
 
     def problems(self) -> Iterator[Problem]:
+        for i, name in enumerate(self.exclude_same):
+            if name in self.exclude_same[:i]:
+                yield Problem(("exclude_same",), f"'{name}' is listed twice")
         low, high = self.min_score, self.max_score
         if low is not None and high is not None and low > high:
             yield Problem(("min_score", "max_score"), f"{low:g} is above filter.max_score, {high:g}")
@@ -194,6 +202,14 @@ class Config(Section):
     engine: EngineConfig = Field(default_factory=EngineConfig, description="What runs the tasks of a stage.")
 
     def problems(self) -> Iterator[Problem]:
+        for name in self.filter.exclude_same:
+            if name not in self.data.metadata:
+                carried = ", ".join(self.data.metadata) or "nothing"
+                yield Problem(
+                    ("filter.exclude_same", "data.metadata"),
+                    f"'{name}' is not a carried column (data.metadata: {carried})",
+                    f"Add '{name}' to data.metadata.",
+                )
         k, wanted, skipped = self.mine.k, self.filter.num_negatives, self.filter.range_min
         if wanted > k:
             yield Problem(

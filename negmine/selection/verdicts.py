@@ -6,6 +6,7 @@ arrays are parallel over candidates (n,), grouped by query and best first within
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,20 @@ EXPLANATIONS = {
     "not_sampled": "it survived, but num_negatives others were taken",
     "starved": "its query had fewer than num_negatives and filter.on_shortage is drop",
 }
+
+_SAME = "same_"
+
+
+def reason_names(exclude_same: Sequence[str]) -> tuple[str, ...]:
+    """All reasons of a run, in the order of their codes: those of ``REASONS``, then ``same_<column>``."""
+    return (*REASONS, *(f"{_SAME}{column}" for column in exclude_same))
+
+
+def explanation(reason: str) -> str:
+    """A reason in words."""
+    if reason.startswith(_SAME):
+        return f"its {reason.removeprefix(_SAME)} is that of a positive (filter.exclude_same)"
+    return EXPLANATIONS[reason]
 
 
 @dataclass(frozen=True)
@@ -88,12 +103,14 @@ def verdicts(
     excluded: np.ndarray,
     query_key: np.ndarray,
     passage_key: np.ndarray,
+    same: Sequence[np.ndarray] = (),
 ) -> np.ndarray:
-    """Reason code (n,) of every candidate.
+    """Reason code (n,) of every candidate, in the order of ``reason_names``.
 
     ``reference`` (n,) is that of the candidate's query; ``positive_similarity`` (n,) the greatest
     cosine to one of its positives; ``excluded`` (n,) is 0, or 1 + the place
-    in ``EXCLUSION_REASONS``; the keys (n,) seed random sampling. Queries that come out short of
+    in ``EXCLUSION_REASONS``; the keys (n,) seed random sampling; ``same`` holds a mask (n,) per column
+    of ``exclude_same``. Queries that come out short of
     ``num_negatives`` lose all their negatives when ``on_shortage`` is drop.
     """
     reason = np.where(excluded > 0, excluded + _CODE["positive"] - 1, -1).astype(np.int8)
@@ -101,6 +118,8 @@ def verdicts(
     def drop(name: str, broken: np.ndarray) -> None:
         reason[(reason < 0) & broken] = _CODE[name]
 
+    for column, shares in enumerate(same):
+        reason[(reason < 0) & shares] = len(REASONS) + column
     if rules.max_rank is not None:
         drop("range", rank > rules.max_rank)
     if rules.absolute_margin is not None:

@@ -15,9 +15,10 @@ from negmine.arrays import find_pairs, positions
 from negmine.config import Config
 from negmine.errors import InputError
 from negmine.retrieval.similarity import score_pairs
+from negmine.selection.groups import same_group
 from negmine.selection.identity import EXCLUSION_REASONS
 from negmine.selection.random import draw_passages
-from negmine.selection.verdicts import KEPT, REASONS, Rules, reference_scores, verdicts
+from negmine.selection.verdicts import KEPT, Rules, reason_names, reference_scores, verdicts
 from negmine.stages.base import Job, Stage, Task
 from negmine.stages.texts import StandingTable
 from negmine.stages.vectors import block_rows, flat_vectors, query_vectors, similarity
@@ -33,7 +34,7 @@ class FilterStage(Stage):
     unit = "queries"
     keys = ("filter", "seed")
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "ingest": ("queries", "excluded"),
+        "ingest": ("corpus", "queries", "excluded"),
         "embed": ("queries",),
         "index": ("all",),
         "mine": ("all",),
@@ -65,7 +66,7 @@ def rules_of(config: Config) -> Rules:
 
 
 def _filter_part(task: Task, job: Job) -> Mapping[str, int]:
-    rules = rules_of(job.config)
+    rules, names = rules_of(job.config), reason_names(job.config.filter.exclude_same)
     start, stop = task.args["start"], task.args["stop"]
     candidates = read_columns(job.file("mine", f"{task.name}.parquet"), schemas.CANDIDATES.names)
     query, passage = to_numpy(candidates["query"]) - start, to_numpy(candidates["passage"])
@@ -85,6 +86,7 @@ def _filter_part(task: Task, job: Job) -> Mapping[str, int]:
         _excluded(job, start, stop, query, passage),
         query_key[query],
         passage_keys[passage],
+        [_same(job, column, start, stop, query, passage) for column in job.config.filter.exclude_same],
     )
     kept = np.bincount(query[reason == KEPT], minlength=stop - start)
     short = kept < rules.num_negatives
@@ -102,7 +104,7 @@ def _filter_part(task: Task, job: Job) -> Mapping[str, int]:
         },
         "reference": reference[query],
         "verdict": pc.take(pa.array(["dropped", "kept"]), pa.array((reason == KEPT).astype(np.int64))),
-        "reason": pc.take(pa.array(REASONS), pa.array(reason.astype(np.int64))),
+        "reason": pc.take(pa.array(names), pa.array(reason.astype(np.int64))),
         "position": _positions(query, reason == KEPT, score),
         "query": candidates["query"],
         "passage": candidates["passage"],
@@ -118,10 +120,10 @@ def _filter_part(task: Task, job: Job) -> Mapping[str, int]:
     with job.publish(f"{task.name}.parquet") as output, TableWriter(output.path, schemas.VERDICTS) as writer:
         writer.write_table(table)
         output.rows = writer.rows
-    counts = np.bincount(reason, minlength=len(REASONS))
+    counts = np.bincount(reason, minlength=len(names))
     job.progress(stop - start)
     return {
-        **{f"reason_{name}": int(count) for name, count in zip(REASONS, counts, strict=True)},
+        **{f"reason_{name}": int(count) for name, count in zip(names, counts, strict=True)},
         "negatives": int((reason == KEPT).sum()) + filled,
         "random_negatives": filled,
         "short_queries": int(short.sum()),
@@ -149,6 +151,25 @@ def _excluded(job: Job, start: int, stop: int, query: np.ndarray, passage: np.nd
     passages = job.manifest("ingest").counts["passages"]
     row = find_pairs(query, passage, to_numpy(rows["query"]) - start, to_numpy(rows["passage"]), passages)
     return np.where(row >= 0, codes[row], 0)
+
+
+def _same(job: Job, column: str, start: int, stop: int, query: np.ndarray, passage: np.ndarray) -> np.ndarray:
+    """Whether candidates have the value of a positive in a metadata column: bool (n,)."""
+
+    def values() -> tuple[np.ndarray, np.ndarray]:
+        table = read_columns(job.file("ingest", "corpus.parquet"), ["passage", column])
+        codes = table[column].combine_chunks().dictionary_encode().indices
+        return to_numpy(table["passage"]), to_numpy(pc.fill_null(codes, -1))
+
+    rows = rows_between(job.file("mine", "positives.parquet"), "query", start, stop, ["query", "passage"])
+    return same_group(
+        query,
+        passage,
+        to_numpy(rows["query"]) - start,
+        to_numpy(rows["passage"]),
+        *job.resource(f"metadata {column}", values),
+        job.manifest("ingest").counts["passages"],
+    )
 
 
 def _positions(query: np.ndarray, kept: np.ndarray, score: np.ndarray) -> pa.Array:
@@ -216,7 +237,7 @@ def _random_rows(
 def _report(task: Task, job: Job) -> Mapping[str, int]:
     """``report.json``: what the filter did to the run as a whole."""
     queries, wanted = task.args["queries"], job.config.filter.num_negatives
-    reasons = dict.fromkeys(REASONS, 0)
+    reasons = dict.fromkeys(reason_names(job.config.filter.exclude_same), 0)
     kept = np.zeros(queries, np.int64)
     margins: list[np.ndarray] = []
     for part in task.args["parts"]:

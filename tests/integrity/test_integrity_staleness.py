@@ -85,6 +85,7 @@ CASES = (
     Case("filter.absolute_margin", "0.1", FROM_FILTER),
     Case("filter.relative_margin", "0.2", FROM_FILTER),
     Case("filter.positive_similarity", "0.4", FROM_FILTER),
+    Case("filter.exclude_same", "[_id]", FROM_FILTER, given=("data.metadata=[_id]",)),
     Case("filter.max_score", "0.9", FROM_FILTER),
     Case("filter.min_score", "-0.9", FROM_FILTER),
     Case("filter.range_min", "1", FROM_FILTER),
