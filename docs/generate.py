@@ -25,7 +25,7 @@ import typer
 import negmine.cli
 from negmine.config import reference_markdown
 from negmine.errors import EXIT_CODES
-from negmine.selection.verdicts import EXPLANATIONS
+from negmine.selection.verdicts import EXPLANATIONS, explanation
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -80,7 +80,8 @@ def _help(command: Any, context: Any) -> str:
 
 
 def _reasons() -> str:
-    rows = [f"| `{reason}` | {_cell(meaning)} |" for reason, meaning in EXPLANATIONS.items()]
+    meanings = {**EXPLANATIONS, "same_<column>": explanation("same_<column>")}
+    rows = [f"| `{reason}` | {_cell(meaning)} |" for reason, meaning in meanings.items()]
     return "\n".join(["| reason | meaning |", "|---|---|", *rows])
 
 

@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("store", "readers", "writers"),
     ("stages",),
     ("executors",),
-    ("pipeline", "planning", "results"),
+    ("pipeline", "planning", "results", "explain"),
     ("starter", "report", "quality"),
     ("cli",),
 )

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 _LOG_SECONDS = 30.0
 _FILE_COLUMNS = 120
 _GAP = 2
+_LONGEST_ERROR = 1600
+# The next step after an error that names none of its own, by exit code.
+_NEXT = {
+    3: "What each key takes is in: negmine schema",
+    4: "Mend it and run the same command again; what was finished is kept.",
+    5: "Rebuild the stage with its --repair option.",
+}
 
 
 @dataclass
@@ -63,13 +70,18 @@ class Console:
 
     def error(self, error: NegmineError) -> None:
         """One line with cause, place and next step; then the offending line of a file, if any."""
-        text = str(error).replace("-c CONFIG", f"-c {self.config}")
+        text = str(error)
+        if error.hint is None and error.exit_code in _NEXT:
+            text = f"{text.rstrip('.')}. {_NEXT[error.exit_code]}"
+        text = shown(text.replace("-c CONFIG", f"-c {self.config}"))
+        if len(text) > _LONGEST_ERROR:  # a name of the user's file that is no name: the ends say what and what to do
+            text = f"{text[: _LONGEST_ERROR // 2]} ... {text[-_LONGEST_ERROR // 2 :]}"
         if self.log_json:
             self._log("error", text, exit_code=error.exit_code)
             return
         sys.stderr.write(f"error: {text}\n")
         if error.snippet:
-            sys.stderr.write("".join(f"  {line}\n" for line in error.snippet.splitlines()))
+            sys.stderr.write("".join(f"  {shown(line)}\n" for line in error.snippet.splitlines()))
 
     def failure(self, text: str, exit_code: int) -> None:
         """The last line of a command that ends otherwise than by an error of the tool."""
@@ -215,6 +227,11 @@ def _bar(stage: str, unit: str, total: int, done: int) -> Any:
         ncols=shutil.get_terminal_size().columns - 4,  # room for the terminal's ^C
         mininterval=0.2,
     )
+
+
+def shown(text: str) -> str:
+    """Text on one line: what a user's file has of line breaks and control characters becomes escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def duration(seconds: float) -> str:

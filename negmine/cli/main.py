@@ -109,7 +109,7 @@ def root(
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and end the process with the right code."""
-    from negmine.cli import inspect, start, steps  # noqa: F401  each registers its commands
+    from negmine.cli import commands  # noqa: F401  registers them
     from negmine.cli.options import console
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -15,6 +15,7 @@ from negmine.readers.lines import text_lines
 from negmine.readers.rows import RowFile
 
 _BATCH = 4096
+_SHOWN = 60  # characters of a wrong value in a message
 _QUERY_HEADERS = ("query", "queryid", "qid", "topic", "topicid")
 _GRADE_HEADERS = ("score", "grade", "relevance", "relevancy", "rel", "label", "judgement", "judgment")
 
@@ -121,7 +122,7 @@ def read_qrels(path: Path, bad_rows: BadRows) -> Iterator[QrelsBatch]:
         value = _number(grade)
         if value is None:
             column = max(text.rfind(grade), 0) + 1
-            bad_rows.reject(Where(str(path), number, column), f"the grade '{grade}' is not a number")
+            bad_rows.reject(Where(str(path), number, column), f"the grade '{grade[:_SHOWN]}' is not a number")
             continue
         if not query_id or not doc_id:
             bad_rows.reject(where, f"the {'document' if query_id else 'query'} id is empty")

@@ -8,6 +8,8 @@ from typing import Any
 from negmine.errors import InputError, nearest
 from negmine.readers.rows import RowFile
 
+_SHOWN = 60  # characters of a column's name in a message
+
 
 class BadFieldError(ValueError):
     """A field cannot be used; the message says why."""
@@ -76,7 +78,7 @@ def missing_column(file: RowFile, cause: str, column: str, key: str, aliases: Se
         hint = f"{close} Set {key}, or rename the column."
     else:
         hint = f"Set {key} to the column's name."
-    shown = ", ".join(f"'{name}'" for name in file.names[:12])
+    shown = ", ".join(f"'{name[:_SHOWN]}'" for name in file.names[:12])
     return InputError(f"{cause} (found: {shown})", where=file.start, hint=hint)
 
 

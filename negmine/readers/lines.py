@@ -14,6 +14,8 @@ from negmine.readers.bad_rows import BadRows
 _COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 _BLOCK = 1 << 20
 _BOM = b"\xef\xbb\xbf"
+AGAIN = "Make or copy the file again."
+"""What to do about a file that is not whole."""
 
 
 def check_file(path: Path, key: str | None = None) -> None:
@@ -32,9 +34,9 @@ def check_file(path: Path, key: str | None = None) -> None:
             hint = nearest(path.name, sorted(other.name for other in folder.iterdir())) or check
         raise InputError("this file does not exist", where=str(path), hint=hint)
     if not os.access(path, os.R_OK):
-        raise InputError("this file cannot be read: permission denied", where=str(path))
+        raise InputError("this file cannot be read: permission denied", where=str(path), hint="Run: chmod u+r on it.")
     if path.stat().st_size == 0:
-        raise InputError("this file is empty", where=str(path))
+        raise InputError("this file is empty", where=str(path), hint=AGAIN)
 
 
 def data_suffix(path: Path) -> str:
@@ -56,9 +58,7 @@ def byte_blocks(path: Path) -> Iterator[bytes]:
                 yield block
     except (OSError, pa.ArrowException) as error:
         cause = first_line(error).split(". Detail")[0]
-        raise InputError(
-            f"this file is damaged: {cause}", where=str(path), hint="Make or copy the file again."
-        ) from error
+        raise InputError(f"this file is damaged: {cause}", where=str(path), hint=AGAIN) from error
 
 
 def byte_lines(path: Path) -> Iterator[tuple[int, int, bytes, bool]]:
@@ -99,11 +99,12 @@ def text_lines(path: Path, bad_rows: BadRows) -> Iterator[tuple[int, str]]:
 
 
 NOT_UTF8 = "this is not UTF-8 text"
+SAVE_AS_UTF8 = "Save the file as UTF-8."
 
 
 def cut_short(where: Where) -> InputError:
     """The error for a last row that is not all there: data is missing, so it is never left out as a bad row."""
-    return InputError("the file ends in the middle of a row", where=where, hint="Make or copy the file again.")
+    return InputError("the file ends in the middle of a row", where=where, hint=AGAIN)
 
 
 def bad_byte(path: Path, number: int, offset: int, error: UnicodeDecodeError) -> Where:
@@ -113,5 +114,6 @@ def bad_byte(path: Path, number: int, offset: int, error: UnicodeDecodeError) ->
 
 
 def first_line(error: BaseException) -> str:
-    """What a library said, without the details below."""
-    return (str(error) or type(error).__name__).splitlines()[0]
+    """What a library said, without the details below and in characters that can be shown."""
+    lines = (str(error) or type(error).__name__).splitlines() or [""]
+    return "".join(char if char.isprintable() else "?" for char in lines[0])

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from negmine.errors import InputError, Where
-from negmine.readers.lines import byte_blocks, first_line, is_compressed
+from negmine.readers.lines import AGAIN, byte_blocks, first_line, is_compressed
 
 # Damaged files surface as any of these, depending on the byte that is wrong.
 _ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, OverflowError)
@@ -23,7 +23,9 @@ def open_parquet(path: Path) -> Any:
     try:
         return pq.ParquetFile(source)
     except _ERRORS as error:
-        raise InputError(f"this is no readable Parquet file ({first_line(error)})", where=str(path)) from error
+        raise InputError(
+            f"this is no readable Parquet file ({first_line(error)})", where=str(path), hint=AGAIN
+        ) from error
 
 
 @contextlib.contextmanager
@@ -35,7 +37,7 @@ def readable(path: Path) -> Iterator[None]:
         raise InputError(
             f"this Parquet file is damaged ({first_line(error)})",
             where=str(path),
-            hint="Make or copy the file again.",
+            hint=AGAIN,
         ) from error
 
 

@@ -13,7 +13,7 @@ import orjson
 
 from negmine.errors import InputError, Where
 from negmine.readers.bad_rows import BadRows
-from negmine.readers.lines import NOT_UTF8, bad_byte, byte_lines, check_file, cut_short, data_suffix
+from negmine.readers.lines import NOT_UTF8, SAVE_AS_UTF8, bad_byte, byte_lines, check_file, cut_short, data_suffix
 from negmine.readers.parquet import check_names, column_names, open_parquet, parquet_batches, readable
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
@@ -46,7 +46,7 @@ class RowFile:
         self._rows = self._reader()
         self._first = list(itertools.islice(self._rows, _ROWS))
         if not self._first and len(bad_rows) == before:
-            raise InputError("this file has no rows", where=str(path))
+            raise InputError("this file has no rows", where=str(path), hint="Check the path, or write the file again.")
         if self._first and not self.names:
             self.names = list(dict.fromkeys(name for _, row in self._first for name in row))
             self.start = self.where(self._first[0][0])
@@ -122,7 +122,7 @@ class RowFile:
             values = orjson.loads(text)
         except orjson.JSONDecodeError as error:
             where = Where(str(self.path), error.lineno, error.colno)
-            raise InputError(f"this is not JSON: {error.msg}", where=where) from error
+            raise InputError(f"this is not JSON: {error.msg}", where=where, hint=_ARRAY) from error
         for number, value in enumerate(values, 1):
             if type(value) is not dict:
                 self._bad_rows.reject(self.where(number), "this element of the array is not an object")
@@ -167,7 +167,7 @@ class RowFile:
                 return
             if lines.bad is not None:
                 if not self.names:
-                    raise InputError(NOT_UTF8, where=lines.bad)
+                    raise InputError(NOT_UTF8, where=lines.bad, hint=SAVE_AS_UTF8)
                 self._bad_rows.reject(lines.bad, NOT_UTF8)
                 lines.bad = None
             elif len(record) > 1 or (record and record[0].strip()):
@@ -193,7 +193,7 @@ def _decoded_lines(path: Path) -> Iterator[str]:
         try:
             yield line.decode("utf-8") + "\n"
         except UnicodeDecodeError as error:
-            raise InputError(NOT_UTF8, where=bad_byte(path, number, offset, error)) from error
+            raise InputError(NOT_UTF8, where=bad_byte(path, number, offset, error), hint=SAVE_AS_UTF8) from error
 
 
 class _Decoded:
@@ -217,6 +217,7 @@ class _Decoded:
             return line.decode("utf-8", "replace") + "\n"
 
 
+_ARRAY = "A .json file is one array of objects: write it again, or as .jsonl with an object on each line."
 _OPEN_QUOTE = "the file ends inside a quoted field"
 _QUOTES = 'A field that begins with a quote must end with one, and quotes inside it are doubled ("").'
 
@@ -226,4 +227,4 @@ def _csv_cause(message: str) -> str:
         return _OPEN_QUOTE
     if "new-line character" in message:
         return "there is a carriage return outside quotes"
-    return message
+    return message.replace("'\t'", "a tab")

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from negmine.errors import InputError, Where, nearest
-from negmine.readers.lines import check_file, first_line
+from negmine.readers.lines import AGAIN, check_file, first_line
 from negmine.readers.parquet import column_names, open_parquet, parquet_batches, readable
 
 _NPY_MAGIC = b"\x93NUMPY"
+_MAKE = "Fix what writes the vectors, and write the file again."
 
 
 class VectorSource(Protocol):
@@ -52,7 +53,7 @@ def _checked(vectors: np.ndarray, file: Path, first: int) -> np.ndarray:
         cause = "this vector has NaN or Infinity"
         if np.isfinite(vectors[row]).all():
             cause = "this vector has a number that is too large for float32"
-        raise InputError(cause, where=Where(str(file), row=first + row + 1, column="vector"))
+        raise InputError(cause, where=Where(str(file), row=first + row + 1, column="vector"), hint=_MAKE)
     return single
 
 
@@ -66,6 +67,7 @@ class _NpyVectors:
             raise InputError(
                 f"a matrix of floats (rows, dimension) is needed, and this is {matrix.dtype} of shape {matrix.shape}",
                 where=str(path),
+                hint="Save an array of float32 with a row for each text.",
             )
         if not matrix.flags.c_contiguous:
             raise InputError(
@@ -73,7 +75,7 @@ class _NpyVectors:
             )
         self.rows, self.dimension = matrix.shape
         if not self.rows:
-            raise InputError("this file has no rows", where=str(path))
+            raise InputError("this file has no rows", where=str(path), hint=_MAKE)
         self._dtype, self._offset = matrix.dtype, matrix.offset
 
     def iter_blocks(self, block_rows: int) -> Iterator[tuple[list[str] | None, np.ndarray]]:
@@ -83,7 +85,7 @@ class _NpyVectors:
                 count = min(block_rows, self.rows - first)
                 values = np.fromfile(file, self._dtype, count * self.dimension)
                 if len(values) < count * self.dimension:
-                    raise InputError("this file ends before its last vector", where=str(self.file))
+                    raise InputError("this file ends before its last vector", where=str(self.file), hint=AGAIN)
                 yield None, _checked(values.reshape(count, self.dimension), self.file, first)
 
     def iter_ids(self, block_rows: int) -> Iterator[list[str]]:
@@ -102,7 +104,7 @@ def _open_npy(path: Path) -> np.memmap[Any, Any]:
         raise InputError(
             f"this is no readable .npy matrix ({cause})",
             where=str(path),
-            hint="Save an array of float32 instead." if objects else None,
+            hint="Save an array of float32 instead." if objects else AGAIN,
         ) from error
     return matrix
 
@@ -124,10 +126,11 @@ class _ParquetVectors:
                 )
         _check_types(path, id_column, schema.field(id_column).type, schema.field("vector").type)
         if not self.rows:
-            raise InputError("this file has no rows", where=str(path))
+            raise InputError("this file has no rows", where=str(path), hint=_MAKE)
         self.dimension = self._first_dimension(schema.field("vector").type)
         if not self.dimension:
-            raise InputError("the first vector has no dimensions", where=Where(str(path), row=1, column="vector"))
+            where = Where(str(path), row=1, column="vector")
+            raise InputError("the first vector has no dimensions", where=where, hint=_MAKE)
 
     def _first_dimension(self, kind: Any) -> int:
         if pa.types.is_fixed_size_list(kind):
@@ -157,6 +160,7 @@ class _ParquetVectors:
             raise InputError(
                 "there is no vector" if missing[row] else cause,
                 where=Where(str(self.file), row=first + row + 1, column="vector"),
+                hint=_MAKE,
             )
 
     def iter_ids(self, block_rows: int) -> Iterator[list[str]]:
@@ -169,7 +173,8 @@ class _ParquetVectors:
         column = batch.column(self._id_column)
         if column.null_count:
             row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
-            raise InputError("there is no id", where=Where(str(self.file), row=first + row + 1, column=self._id_column))
+            where = Where(str(self.file), row=first + row + 1, column=self._id_column)
+            raise InputError("there is no id", where=where, hint="Give every row the id of its text.")
         with readable(self.file):
             texts: list[str] = column.cast(pa.string()).to_pylist()
         return texts
@@ -180,10 +185,10 @@ def _check_types(path: Path, id_column: str, id_type: Any, vector_type: Any) -> 
     plain = id_type.value_type if pa.types.is_dictionary(id_type) else id_type
     if not (pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_integer(plain)):
         cause = f"ids must be texts or whole numbers, and are {id_type}"
-        raise InputError(cause, where=Where(str(path), column=id_column))
+        raise InputError(cause, where=Where(str(path), column=id_column), hint="Write them as texts.")
     is_list = (
         pa.types.is_list(vector_type) or pa.types.is_large_list(vector_type) or pa.types.is_fixed_size_list(vector_type)
     )
     if not is_list or not pa.types.is_floating(vector_type.value_type):
         cause = f"vectors must be lists of floats, and are {vector_type}"
-        raise InputError(cause, where=Where(str(path), column="vector"))
+        raise InputError(cause, where=Where(str(path), column="vector"), hint="Write list<float32>.")

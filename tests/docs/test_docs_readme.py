@@ -37,7 +37,7 @@ def _blocks(language: str) -> list[str]:
 
 
 def _commands() -> dict[str, Any]:
-    from negmine.cli import inspect, start, steps  # noqa: F401  each registers its commands
+    from negmine.cli import commands  # noqa: F401  registers them
 
     return typer.main.get_command(app).commands
 

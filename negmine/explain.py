@@ -1,0 +1,294 @@
+"""Why every candidate of a query is a negative or not, as a finished run stored it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from negmine.config import Config
+from negmine.errors import ArtifactError, UsageError
+from negmine.selection.verdicts import explanation, reference_scores
+from negmine.stages.texts import StandingTable
+from negmine.store.files import read_json
+from negmine.store.manifest import Manifest
+from negmine.store.tables import iter_batches, rows_between
+from negmine.store.workdir import WorkDir
+from negmine.text import passage_text
+
+T = TypeVar("T")
+_TRIES = 5
+_LOOKED_AT = 20_000
+_STAGES = ("filter", "mine", "ingest")
+_MADE_FROM = (
+    ("filter", "mine", ("all",)),
+    ("filter", "ingest", ("queries",)),
+    ("mine", "ingest", ("corpus", "queries", "positives")),
+)
+"""Outputs that a stage must have been made from, for rows of both to be about the same numbers."""
+_COLUMNS = (
+    "doc_id",
+    "retriever",
+    "rank",
+    "score",
+    "positive_similarity",
+    "reference",
+    "verdict",
+    "reason",
+    "position",
+    "passage",
+)
+
+
+@dataclass(frozen=True)
+class ExplainedPositive:
+    """A labelled positive passage with its score."""
+
+    doc_id: str
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class ExplainedCandidate:
+    """A candidate with its verdict; ``explanation`` is the ``reason`` in words.
+
+    ``rank`` counts from 1 over what ``retriever`` found, and is None for a random fill;
+    ``position`` counts the kept ones from 1, and is None for the dropped;
+    ``positive_similarity`` is the greatest cosine to a positive, None for a random fill.
+    """
+
+    doc_id: str
+    text: str
+    retriever: str
+    rank: int | None
+    score: float
+    positive_similarity: float | None
+    verdict: str
+    reason: str
+    explanation: str
+    position: int | None
+
+
+@dataclass(frozen=True)
+class ExplainedQuery:
+    """A query with its positives and all its candidates, in the order of the run's files.
+
+    ``query_id`` is the id that was asked for. ``ids`` are the ids of all queries with this text,
+    which share the candidates; the first of them is the one in the verdicts.
+    """
+
+    query_id: str
+    ids: tuple[str, ...]
+    text: str
+    reference: float
+    positives: tuple[ExplainedPositive, ...]
+    candidates: tuple[ExplainedCandidate, ...]
+
+    @property
+    def kept(self) -> int:
+        """How many of the candidates are negatives of the query."""
+        return sum(candidate.verdict == "kept" for candidate in self.candidates)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return asdict(self)
+
+
+def explain(config: Config, query_ids: Sequence[str]) -> list[ExplainedQuery]:
+    """Each of the queries with its candidates, in the order asked for.
+
+    Reads finished stages only, and of the verdicts only the rows of these queries. Raises
+    UsageError for an id that is not there; ArtifactError when filter has not finished, an earlier
+    stage was made again since, or a file is damaged.
+    """
+    return _steady(config, lambda run: run.explained(query_ids))
+
+
+def random_ids(config: Config, count: int) -> list[str]:
+    """Ids of ``count`` queries, or all if there are fewer: drawn by the config's seed, in query order."""
+
+    def draw(run: _Run) -> list[str]:
+        queries = run.queries()
+        chosen = np.random.default_rng(config.seed).permutation(len(queries))[:count]
+        ids: list[str] = queries.take(np.sort(chosen), ["query_id"])["query_id"].to_pylist()
+        return ids
+
+    return _steady(config, draw)
+
+
+def starved_ids(config: Config, count: int) -> tuple[list[str], int]:
+    """Ids of the first ``count`` queries that came out short of negatives, and how many there are.
+
+    Filter's report names the first thousand.
+    """
+
+    def read(run: _Run) -> tuple[list[str], int]:
+        report = read_json(run.file("filter", "report.json"))
+        ids = [row["query_id"] for row in report["starved"]]
+        return ids[:count], len(ids) + report["starved_not_listed"]
+
+    return _steady(config, read)
+
+
+def _steady(config: Config, read: Callable[[_Run], T]) -> T:
+    """What ``read`` makes of one state of the run: once more when a command replaced a stage meanwhile."""
+    root = Path(config.work_dir)
+    tries = 0
+    while True:
+        tries += 1
+        work = WorkDir(root)
+        manifests = _manifests(work)
+        try:
+            value = read(_Run(work, manifests))
+        except Exception:  # also what a mixture of two states leads to
+            if tries == _TRIES or _manifests(work) == manifests:
+                raise
+            continue
+        if tries == _TRIES or _manifests(work) == manifests:
+            work.digests.save()
+            return value
+
+
+def _manifests(work: WorkDir) -> dict[str, Manifest]:
+    """Manifests of the stages that are read. Raises ArtifactError when they do not belong together."""
+    found = {}
+    for stage in _STAGES:
+        manifest = work.manifest(stage)
+        if manifest is None:
+            raise ArtifactError(
+                "filter has not finished in this run" if stage == "filter" else f"{stage} is missing in this run",
+                where=str(work.root),
+                hint="Run: negmine run -c CONFIG",
+            )
+        found[stage] = manifest
+    for stage, earlier, outputs in _MADE_FROM:
+        used = found[stage].made_from["upstream"]
+        if any(used.get(f"{earlier} {output}") != found[earlier].outputs[output] for output in outputs):
+            raise ArtifactError(
+                f"{stage} was made from an earlier {earlier} than the one that is there",
+                where=str(work.root),
+                hint="Run: negmine run -c CONFIG",
+            )
+    return found
+
+
+class _Run:
+    """What is read of a run, under manifests that belong together."""
+
+    def __init__(self, work: WorkDir, manifests: Mapping[str, Manifest]) -> None:
+        self._work = work
+        self._manifests = manifests
+
+    def file(self, stage: str, path: str) -> Path:
+        """A file of a finished stage, verified."""
+        return self._work.file(self._manifests[stage], path)
+
+    def queries(self) -> StandingTable:
+        return StandingTable(self.file("ingest", "queries.parquet"), "query")
+
+    def explained(self, query_ids: Sequence[str]) -> list[ExplainedQuery]:
+        number = self._numbers(query_ids)
+        wanted = np.unique(np.array(list(number.values()), np.int64))
+        names = self._names(wanted)
+        texts = dict(zip(wanted.tolist(), self.queries().take(wanted, ["text"])["text"].to_pylist(), strict=True))
+        candidates = {query: self._candidates(query) for query in texts}
+        positives = {query: self._positives(query) for query in texts}
+        passage = self._passages([*candidates.values(), *positives.values()])
+        found = []
+        for query_id in query_ids:
+            query = number[query_id]
+            rows, labelled = candidates[query], positives[query]
+            found.append(
+                ExplainedQuery(
+                    query_id=query_id,
+                    ids=names[query],
+                    text=texts[query],
+                    reference=rows[0]["reference"] if rows else self._reference(labelled),
+                    positives=tuple(
+                        ExplainedPositive(row["doc_id"], passage[row["passage"]], row["score"]) for row in labelled
+                    ),
+                    candidates=tuple(_candidate(row, passage[row["passage"]]) for row in rows),
+                )
+            )
+        return found
+
+    def _numbers(self, query_ids: Sequence[str]) -> dict[str, int]:
+        """The number of each query's text."""
+        path = self.file("ingest", "queries.parquet")
+        wanted = pa.array(query_ids, pa.string())
+        found: dict[str, int] = {}
+        for batch in iter_batches(path, ["query_id", "query"]):
+            rows = batch.filter(pc.is_in(batch["query_id"], value_set=wanted))
+            found |= zip(rows["query_id"].to_pylist(), rows["query"].to_pylist(), strict=True)
+        unknown = next((query_id for query_id in query_ids if query_id not in found), None)
+        if unknown is not None:
+            near = ", ".join(f"'{name}'" for name in _nearest(unknown, path))
+            hint = f"The nearest ids are {near}." if near else f"The ids are the column query_id of {path}."
+            raise UsageError(f"there is no query '{unknown}' in this run", hint=hint)
+        return found
+
+    def _names(self, numbers: np.ndarray) -> dict[int, tuple[str, ...]]:
+        """Every id of each numbered text, in input order."""
+        wanted = pa.array(numbers)
+        found: dict[int, tuple[str, ...]] = {}
+        for batch in iter_batches(self.file("ingest", "queries.parquet"), ["query_id", "query"]):
+            rows = batch.filter(pc.is_in(batch["query"], value_set=wanted))
+            for query_id, query in zip(rows["query_id"].to_pylist(), rows["query"].to_pylist(), strict=True):
+                found[query] = (*found.get(query, ()), query_id)
+        return found
+
+    def _candidates(self, query: int) -> list[dict[str, Any]]:
+        manifest = self._manifests["filter"]
+        parts = sorted(part.path for part in manifest.parts if part.path.startswith("part-"))
+        part = parts[query // self._manifests["mine"].made_from["config"]["mine.part_queries"]]
+        rows: list[dict[str, Any]] = rows_between(
+            self._work.file(manifest, part), "query", query, query + 1, _COLUMNS
+        ).to_pylist()
+        return rows
+
+    def _positives(self, query: int) -> list[dict[str, Any]]:
+        path = self.file("mine", "positives.parquet")
+        rows: list[dict[str, Any]] = rows_between(
+            path, "query", query, query + 1, ["doc_id", "score", "passage"]
+        ).to_pylist()
+        return rows
+
+    def _passages(self, tables: Sequence[Sequence[Mapping[str, Any]]]) -> dict[int, str]:
+        """The text of every passage in the rows."""
+        wanted = np.array(sorted({row["passage"] for rows in tables for row in rows}), np.int64)
+        table = StandingTable(self.file("ingest", "corpus.parquet"), "passage").take(wanted, ["title", "text"])
+        pairs = zip(table["title"].to_pylist(), table["text"].to_pylist(), strict=True)
+        return {int(n): passage_text(title, text) for n, (title, text) in zip(wanted, pairs, strict=True)}
+
+    def _reference(self, positives: Sequence[Mapping[str, Any]]) -> float:
+        """The reference score of a query without candidates, which has no row that says it."""
+        how = self._manifests["filter"].made_from["config"]["filter.reference"]
+        scores = np.array([row["score"] for row in positives])
+        return float(reference_scores(np.zeros(len(scores), np.int64), scores, how, 1)[0])
+
+
+def _candidate(row: Mapping[str, Any], text: str) -> ExplainedCandidate:
+    names = ("doc_id", "retriever", "rank", "score", "positive_similarity", "verdict", "reason", "position")
+    return ExplainedCandidate(text=text, explanation=explanation(row["reason"]), **{name: row[name] for name in names})
+
+
+def _nearest(query_id: str, path: Path) -> list[str]:
+    """Up to three ids like ``query_id``, looked for among those that begin as it does."""
+    for length in (len(query_id) // 2, 0):
+        found: list[str] = []
+        for batch in iter_batches(path, ["query_id"]):
+            ids = batch["query_id"]
+            found += ids.filter(pc.starts_with(ids, query_id[:length])).to_pylist()
+            if len(found) >= _LOOKED_AT:
+                break
+        near = get_close_matches(query_id, found[:_LOOKED_AT], n=3)
+        if near:
+            return near
+    return []
