@@ -14,6 +14,18 @@ from negmine.errors import ConfigError, InputError, MissingDependencyError
 _NEEDED = {"onnx": ("onnxruntime", "optimum.onnxruntime"), "openvino": ("openvino", "optimum.intel")}
 _POINTER = b"version https://git-lfs"
 _HEADER_LIMIT = 100_000_000
+_VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "sentencepiece.model",
+    "bpe.codes",
+    "tekken.json",
+)
+_BYTE_TOKENIZERS = ("ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer")
 _WHOLE = "Download or save the model again."
 
 
@@ -36,6 +48,7 @@ def check_model(folder: Path, *, trust_remote_code: bool = False) -> None:
     for path in walk(folder):
         if path.suffix == ".safetensors":
             _check_safetensors(path)
+    _check_tokenizer(folder)
 
 
 def _json(path: Path) -> Any:
@@ -75,6 +88,24 @@ def own_code(folder: Path, what: str) -> InputError:
         where=str(folder),
         hint="If you have read that code and trust it, set embed.trust_remote_code: true.",
     )
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """Refuse a transformer without a vocabulary: transformers would make up one of five words."""
+    modules = _json(folder / "modules.json") if (folder / "modules.json").exists() else None
+    readers = (
+        [folder]
+        if modules is None
+        else [
+            folder / str(module.get("path", ""))
+            for module in modules
+            if str(module.get("type", "")).endswith(".Transformer")
+        ]
+    )
+    for reader in readers:
+        by_bytes = _entry(reader / "tokenizer_config.json", "tokenizer_class") in _BYTE_TOKENIZERS
+        if reader.is_dir() and not by_bytes and not any((reader / name).exists() for name in _VOCABULARIES):
+            raise InputError("the model has no tokenizer", where=str(reader), hint=_WHOLE)
 
 
 def _check_safetensors(path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from negmine.encoders.load_report import load_report
 from negmine.encoders.model_check import check_backend, check_device, missing_backend, own_code
 from negmine.errors import ConfigError, InputError, MissingDependencyError, NegmineError
 
@@ -91,7 +92,13 @@ class SentenceTransformerEncoder:
                     convert_to_numpy=True,
                     show_progress_bar=False,
                 )
-        except (RuntimeError, IndexError, ValueError) as error:  # out of memory, too long a text, ...
+        except (RuntimeError, LookupError, ValueError) as error:  # out of memory, too long a text, ...
+            if isinstance(error, KeyError) and error.args == ("sentence_embedding",):
+                raise InputError(
+                    "this model gives a vector for every token and none for a text: it has no pooling",
+                    where=str(self._folder),
+                    hint="Add a Pooling module with Sentence Transformers and save it again.",
+                ) from error
             raise InputError(
                 f"the model failed on its input ({type(error).__name__}: {_first_line(error)})",
                 where=str(self._folder),
@@ -187,7 +194,7 @@ def _load(folder: Path, settings: Settings) -> Any:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     try:
-        with _quiet():
+        with _quiet(), load_report() as report:
             model = SentenceTransformer(
                 str(folder),
                 device="cpu" if settings.backend == "openvino" or settings.device == "cpu" else _device(settings),
@@ -197,6 +204,13 @@ def _load(folder: Path, settings: Settings) -> Any:
                 model_kwargs=_model_kwargs(settings),
                 local_files_only=True,
             )
+            if report.missing:
+                raise InputError(
+                    f"the model's files lack {len(report.missing)} weights of its architecture"
+                    f" (the first is '{report.missing[0]}')",
+                    where=str(folder),
+                    hint="Download or save the model again.",
+                )
             if settings.backend == "torch":
                 _cast(model, getattr(torch, settings.dtype))
             return model
