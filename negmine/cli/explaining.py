@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from negmine.cli.app import app
 from negmine.cli.console import Console
-from negmine.cli.main import app
 from negmine.cli.options import common, example
 from negmine.errors import UsageError, nearest
 

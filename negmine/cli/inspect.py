@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from negmine.cli.app import app
 from negmine.cli.console import Console, duration, size
-from negmine.cli.main import app
 from negmine.cli.options import Verify, common, example
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from negmine.cli.main import app
+from negmine.cli.app import app
 from negmine.cli.options import Json, LogFormat, Quiet, example, setup
 
 Folder = Annotated[Path, typer.Argument(help="Folder with the data files; made if it is not there.", metavar="DIR")]

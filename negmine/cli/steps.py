@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from negmine.cli.app import app
 from negmine.cli.console import Console, duration, size
-from negmine.cli.main import app
 from negmine.cli.options import Verify, common, example
 
 if TYPE_CHECKING:

@@ -60,7 +60,6 @@ class Case:
     process: bool = False
     """Called in a process of its own."""
     environment: dict[str, str] = field(default_factory=dict)
-    gap: str = ""
     """Why this is not refused as it should be, while it is not."""
 
     @property

@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from negmine.cli import commands  # noqa: F401  registers them
-from negmine.cli.main import app
+from negmine.cli.commands import app
 
 COMMANDS = sorted(str(command.name) for command in app.registered_commands)
 

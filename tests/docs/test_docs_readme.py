@@ -18,7 +18,7 @@ import pytest
 import typer
 from ruamel.yaml import YAML
 
-from negmine.cli.main import app
+from negmine.cli.commands import app
 from negmine.config import all_keys, load_config
 from negmine.config.models import ExportConfig
 from negmine.errors import EXIT_CODES
@@ -37,7 +37,6 @@ def _blocks(language: str) -> list[str]:
 
 
 def _commands() -> dict[str, Any]:
-    from negmine.cli import commands  # noqa: F401  registers them
 
     return typer.main.get_command(app).commands
 
