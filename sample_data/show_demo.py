@@ -19,6 +19,8 @@ from negmine.results import read_verdicts
 
 HERE = Path(__file__).parent
 SHOWN = 5
+GUARDS = ("relative_margin", "positive_similarity")
+"""Rules that drop what is probably an answer."""
 
 
 def main() -> None:
@@ -53,10 +55,7 @@ def _judged(queries: list[dict], passage_of: dict[str, int]) -> dict[int, set[in
 
 def _caught(rows: list[dict], relevant: set[int]) -> int:
     """Answers that are no known positive and that the filter dropped."""
-    return sum(
-        row["verdict"] == "dropped" and row["reason"] == "relative_margin" and row["passage"] in relevant
-        for row in rows
-    )
+    return sum(row["verdict"] == "dropped" and row["reason"] in GUARDS and row["passage"] in relevant for row in rows)
 
 
 def _rates(console: Console, by_query: dict[int, list[dict]], relevant: dict[int, set[int]], wanted: int) -> None:
@@ -86,7 +85,7 @@ def _show(console: Console, query: str, rows: list[dict], texts: dict[int, str],
     console.rule(f"[bold]{query}", align="left")
     positive = [row for row in rows if row["reason"] == "positive"][:1]
     kept = [row for row in rows if row["verdict"] == "kept"]
-    dropped = [row for row in rows if row["reason"] in ("relative_margin", "positive_text", "query_text")][:3]
+    dropped = [row for row in rows if row["reason"] in (*GUARDS, "positive_text", "query_text")][:3]
     for label, style, chosen in (
         ("positive", "green", positive),
         ("negative", "red", kept),
