@@ -43,7 +43,7 @@ class MineStage(Stage):
         asked = "k" in config.mine.model_fields_set
         if counts is not None and asked and config.mine.k > counts["passages"]:
             raise ConfigError(
-                f"mine.k is {config.mine.k} but the corpus has {counts['passages']} distinct passages",
+                f"it is {config.mine.k} but the corpus has {counts['passages']} distinct passages",
                 where="mine.k",
                 hint=f"Set mine.k to at most {max(counts['passages'] - counts['most_positives'], 1)}.",
             )

@@ -191,7 +191,7 @@ def config_cases() -> Iterator[Case]:
         yield Case(
             "config", f"{key} is not there", {}, (*RUN, "--set", f"{key}={path}"), 4, "does not exist", path, key
         )
-    k = "mine.k is 13 but the corpus has 12 distinct passages"
+    k = "it is 13 but the corpus has 12 distinct passages"
     yield Case(
         "config",
         "deeper than the corpus",
