@@ -91,7 +91,11 @@ def write_starter(folder: Path, *, model: str, force: bool) -> Starter:
         with replacing(path) as temporary:
             temporary.write_text(_config_text(found, _model_value(model)), "utf-8")
     except OSError as error:
-        raise UsageError(f"the config cannot be written ({error.strerror})", where=str(folder)) from error
+        raise UsageError(
+            f"the config cannot be written ({error.strerror})",
+            where=str(folder),
+            hint="Give a folder that you can write to.",
+        ) from error
     return Starter(path, tuple(found.notes), found.incomplete)
 
 

@@ -11,8 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from negmine.store.files import replacing
-
 ROW_GROUP = 16_384
 _ROW_GROUP_BYTES = 64_000_000
 """Long texts make smaller row groups. Only tables of texts are cut by bytes: they come in
@@ -85,13 +83,6 @@ def _array(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
     if isinstance(values, np.ndarray) and values.ndim == 2:
         return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=kind)
     return pa.array(values, type=kind)
-
-
-def write_table(path: Path, schema: pa.Schema, columns: dict[str, Any]) -> int:
-    """Publish one table; the number of rows."""
-    with replacing(path) as temporary, TableWriter(temporary, schema) as writer:
-        writer.write(columns)
-    return writer.rows
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
