@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised whenever the meaning or layout of a run's files changes: every stage is then stale."""
 
 QUERY = pa.field("query", pa.int64(), nullable=False)
@@ -53,17 +53,33 @@ QUERIES = pa.schema(
 )
 """``ingest/queries.parquet``: queries with equal text share ``query``; the first one names it."""
 
-POSITIVES = pa.schema([QUERY_ID, DOC_ID, pa.field("grade", pa.float64(), nullable=False), QUERY, PASSAGE])
-"""``ingest/positives.parquet``: one row per labelled (query, document), by query."""
+GRADE = pa.field("grade", pa.float64(), nullable=False)
+
+POSITIVES = pa.schema([QUERY_ID, DOC_ID, GRADE, pa.field("same_text", pa.bool_(), nullable=False), QUERY, PASSAGE])
+"""``ingest/positives.parquet``: one row per labelled (query, document), by query; ``same_text`` says that the
+document's text equals the query's."""
+
+CONFLICTS = pa.schema([QUERY_ID, DOC_ID, GRADE, QUERY, PASSAGE])
+"""``ingest/conflicts.parquet``: judgements below ``data.min_grade`` whose texts are labelled as a pair as well, by
+query, passage."""
 
 EXCLUDED = pa.schema([QUERY, PASSAGE, pa.field("reason", pa.string(), nullable=False)])
 """``ingest/excluded.parquet``: passages that can never be a negative of a query, by query, passage."""
 
 
-def vectors(id_field: pa.Field, dimension: int, dtype: str) -> pa.Schema:
-    """``embed/*/part``: one row per distinct passage or query, in order of its number."""
+TEXT_DIGEST_BYTES = 16
+TEXT_DIGEST = pa.field("text_digest", pa.binary(TEXT_DIGEST_BYTES), nullable=False)
+"""BLAKE2b of the text (UTF-8) that a model was given; the prompt before it is not part of it."""
+
+
+def vectors(id_field: pa.Field, dimension: int, dtype: str, *, text_digests: bool = False) -> pa.Schema:
+    """``embed/*/part``: one row per distinct passage or query, in order of its number.
+
+    Vectors of a model name the texts they were made from (``text_digests``), for a later run to reuse.
+    """
     value = pa.float16() if dtype == "float16" else pa.float32()
-    return pa.schema([id_field, pa.field("vector", pa.list_(value, dimension), nullable=False)])
+    fields = [id_field, pa.field("vector", pa.list_(value, dimension), nullable=False)]
+    return pa.schema([*fields, TEXT_DIGEST] if text_digests else fields)
 
 
 RETRIEVER = pa.field("retriever", pa.string(), nullable=False)
@@ -80,14 +96,16 @@ CANDIDATES = pa.schema(
         pa.field("rank", pa.int32(), nullable=False),
         SCORE,
         POSITIVE_SIMILARITY,
+        pa.field("mean_positive_similarity", pa.float64()),
         QUERY,
         PASSAGE,
     ]
 )
 """``mine/part``: raw candidates with evidence, sorted by query, retriever, rank (1-based)."""
 
-POSITIVE_SCORES = pa.schema([QUERY_ID, DOC_ID, RETRIEVER, SCORE, QUERY, PASSAGE])
-"""``mine/positives``: the same score for every labelled positive passage of a query."""
+POSITIVE_SCORES = pa.schema([QUERY_ID, DOC_ID, RETRIEVER, pa.field("rank", pa.int32()), SCORE, QUERY, PASSAGE])
+"""``mine/positives``: the same score for every labelled positive passage of a query. ``rank`` is its
+place (1-based) among all passages as they were searched, null when it is deeper than that."""
 
 VERDICTS = pa.schema(
     [
@@ -97,7 +115,9 @@ VERDICTS = pa.schema(
         pa.field("rank", pa.int32()),
         SCORE,
         POSITIVE_SIMILARITY,
+        pa.field("mean_positive_similarity", pa.float64()),
         pa.field("reference", pa.float64(), nullable=False),
+        pa.field("risk", pa.float64()),
         pa.field("verdict", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("position", pa.int32()),
@@ -105,7 +125,29 @@ VERDICTS = pa.schema(
         PASSAGE,
     ]
 )
-"""``filter/part``: every candidate with its verdict; ``position`` counts the kept ones from 1."""
+"""``filter/part``: every candidate with its verdict; ``position`` counts the kept ones from 1, ``risk`` is
+the probability of being relevant when the config limits it."""
+
+REUSE = pa.schema([QUERY, PASSAGE])
+"""``filter/reuse``: survivors that ``max_reuse`` forbids, by query, passage."""
+
+PAIRS = pa.schema(
+    [
+        QUERY_ID,
+        DOC_ID,
+        SCORE,
+        pa.field("rank", pa.int32()),
+        pa.field("beaten_by", pa.int32(), nullable=False),
+        pa.field("shared_by", pa.int32(), nullable=False),
+        pa.field("findings", pa.list_(pa.string()), nullable=False),
+        pa.field("dropped", pa.bool_(), nullable=False),
+        QUERY,
+        PASSAGE,
+    ]
+)
+"""``filter/pairs``: every labelled pair, in the rows of ``mine/positives``, with what was found about it;
+``beaten_by`` counts the candidates that score higher and are no positives of the query nor copies of one,
+``shared_by`` the queries that have the passage as a positive."""
 
 PROVENANCE = pa.schema(
     [

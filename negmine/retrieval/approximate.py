@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import faiss
 import numpy as np
 
 from negmine.errors import ConfigError
-from negmine.retrieval.exact import Neighbours, group_by_depth, rank_and_cut
-from negmine.retrieval.similarity import Blocks, score_pairs
+from negmine.retrieval.evidence import Closeness
+from negmine.retrieval.exact import Neighbours, group_by_depth, rank_and_cut, scored
+from negmine.retrieval.similarity import Blocks
 
 _TRAIN_ROWS = 262_144
 
@@ -39,6 +42,63 @@ def set_search_params(index: Any, params: str) -> None:
         raise ConfigError(f"faiss cannot apply '{params}' to this index", where="index.search_params") from error
 
 
+FETCH = "fetch_percent"
+"""Passages that are asked of an index and scored anew, in percent of the depth."""
+FETCHES = (125, 200, 400, 800)
+
+
+def widening(index: Any, *, fixed: bool) -> list[dict[str, int]]:
+    """Search parameters to try, cheapest first; nothing to set when they are ``fixed``, or the
+    index has none."""
+    space: Any = faiss.ParameterSpace()
+    space.initialize(index)
+    ranges = {
+        space.parameter_ranges.at(i).name: space.parameter_ranges.at(i) for i in range(space.parameter_ranges.size())
+    }
+    if fixed:
+        return [{}]
+    if "nprobe" in ranges:
+        lists = _inverted(index).nlist
+        return [{"nprobe": value} for value in sorted({*(2**power for power in range(17) if 2**power < lists), lists})]
+    if "efSearch" in ranges:
+        return [{"efSearch": 2**power} for power in range(5, 14)]
+    return [{}]
+
+
+def _inverted(index: Any) -> Any:
+    return faiss.extract_index_ivf(index)
+
+
+def index_bytes(index: Any, passages: int) -> int:
+    """Memory that an index of so many passages takes, without what is in the lists' centres."""
+    try:
+        code = index.sa_code_size()
+    except RuntimeError:  # it has no code of its own
+        code = 4 * index.d
+    inner: Any = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
+    links = 4 * _links(inner.hnsw) + 16 if isinstance(inner, faiss.IndexHNSW) else 0
+    return int(passages * (code + links + 8))
+
+
+def _links(graph: Any) -> int:
+    """Neighbours that a passage may have on the lowest level, where all are."""
+    return int(graph.nb_neighbors(0))
+
+
+def sampled(blocks: Blocks, passages: int, wanted: int, seed: int) -> np.ndarray:
+    """Vectors of ``wanted`` passages (all when there are fewer), drawn by ``seed``: float32 (w, d)."""
+    wanted = min(passages, wanted)
+    rows = np.sort(np.random.default_rng(seed).choice(passages, wanted, replace=False))
+    found: np.ndarray | None = None
+    for start, vectors in blocks():
+        if found is None:
+            found = np.empty((wanted, vectors.shape[1]), np.float32)
+        low, high = np.searchsorted(rows, [start, start + len(vectors)])
+        found[low:high] = vectors[rows[low:high] - start]
+    assert found is not None
+    return found
+
+
 def build(index: Any, blocks: Blocks, passages: int, seed: int) -> None:
     """Train ``index`` on a seeded sample and add all passages, block by block.
 
@@ -53,11 +113,10 @@ def build(index: Any, blocks: Blocks, passages: int, seed: int) -> None:
             hint="Leave out OPQ or PCA, or use exact.",
         )
     if not index.is_trained:
-        wanted = min(passages, _TRAIN_ROWS)
-        rows = np.sort(np.random.default_rng(seed).choice(passages, wanted, replace=False))
-        sample = [v[rows[np.searchsorted(rows, s) : np.searchsorted(rows, s + len(v))] - s] for s, v in blocks()]
+        sample = sampled(blocks, passages, _TRAIN_ROWS, seed)
         try:
-            index.train(np.concatenate(sample))
+            with _one_thread():
+                index.train(sample)
         except RuntimeError as error:
             raise ConfigError(
                 f"faiss cannot train this index on {passages} passages"
@@ -65,24 +124,49 @@ def build(index: Any, blocks: Blocks, passages: int, seed: int) -> None:
                 where="index.dense",
                 hint="Use fewer lists, or exact.",
             ) from error
-    for _, vectors in blocks():
-        index.add(vectors)
+    # A graph grows by what is in it already: on several threads it would be another one each time.
+    with contextlib.nullcontext() if _by_blocks(index) else _one_thread():
+        for _, vectors in blocks():
+            index.add(vectors)
+
+
+def _by_blocks(index: Any) -> bool:
+    """Whether adding vectors on several threads gives the same index as on one."""
+    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
+    return isinstance(inner, faiss.IndexFlat | faiss.IndexIVF | faiss.IndexScalarQuantizer | faiss.IndexPQ)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums over vectors depend on how threads share them."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)
 
 
 def search_approximate(
-    index: Any, query_vectors: np.ndarray, blocks: Blocks, depth: np.ndarray, passages: int, similarity: str
+    index: Any,
+    query_vectors: np.ndarray,
+    blocks: Blocks,
+    depth: np.ndarray,
+    passages: int,
+    similarity: str,
+    closeness: Closeness | None = None,
+    fetch: int = FETCHES[0],
 ) -> Neighbours:
-    """As ``search_exact``, among what the index proposes: it is asked for a quarter more than
+    """As ``search_exact``, among what the index proposes: it is asked for ``fetch`` percent of
     the depth and what it returns is scored anew from the stored vectors."""
     depth = np.minimum(depth, passages)
-    fetch = np.minimum(depth + np.maximum(depth // 4, 16), passages)
+    asked = np.minimum(depth + np.maximum(depth * (fetch - 100) // 100, 16), passages)
     query, passage = [], []
-    for rows, width in group_by_depth(fetch):
+    for rows, width in group_by_depth(asked):
         _, found = index.search(np.ascontiguousarray(query_vectors[rows]), width)
         query.append(np.repeat(rows, width))
         passage.append(found.ravel())
     joined_query, joined = np.concatenate(query), np.concatenate(passage)
     there = joined >= 0
     joined_query, joined = joined_query[there], joined[there]
-    scores = score_pairs(query_vectors, blocks, joined_query, joined, similarity)
-    return rank_and_cut(joined_query, joined, scores, depth)
+    return rank_and_cut(scored(query_vectors, blocks, joined_query, joined, similarity, closeness), depth)

@@ -6,56 +6,67 @@ this separates false negatives from true ones better than the score's margin doe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from negmine.arrays import expand, spans
-from negmine.retrieval.similarity import Blocks, score_pairs
+from negmine.retrieval.similarity import Blocks
 
-# Pairs of candidate and positive scored in one pass over the passages.
-_PAIRS = 2_000_000
+# Pairs of candidate and positive compared at once: their vectors stay in the processor's cache.
+_CHUNK = 512
 
 
-def positive_similarity(
-    blocks: Blocks,
-    query: np.ndarray,
-    passage: np.ndarray,
-    of_query: np.ndarray,
-    of_passage: np.ndarray,
-    *,
-    normalized: bool = False,
-) -> np.ndarray:
-    """Greatest cosine between each candidate (query, passage) and a positive of its query: float64 (n,).
+class Closeness:
+    """Cosines between the candidates of queries and those queries' positives.
 
-    The positives (of_query, of_passage) are sorted by query; every candidate's query has one.
-    ``query`` (n,) counts from 0. ``normalized`` says that all vectors have length 1. The result of
-    a pair does not depend on the others.
+    ``positives`` float32 (p, d) are the vectors of the labelled passages of queries ``of_query``
+    (p,), ascending, of which there are ``queries``. ``normalized`` says that all vectors have
+    length 1. Cosines are computed in single precision, each alone, by the same sequence of
+    operations: what is computed for a pair does not depend on the others.
     """
-    directions = blocks if normalized else lambda: _directions(blocks)
-    positives = gather(directions, of_passage)
-    queries = int(max(query.max(initial=-1), of_query.max(initial=-1))) + 1
-    offsets = spans(of_query, queries)
-    counts = np.diff(offsets)[query]
-    greatest = np.empty(len(query), np.float64)
-    total = np.concatenate([[0], np.cumsum(counts)])
-    low = 0
-    while low < len(query):
-        high = max(int(np.searchsorted(total, total[low] + _PAIRS, side="right")) - 1, low + 1)
-        rows = expand(offsets, query[low:high])
-        candidate = np.repeat(passage[low:high], counts[low:high])
-        scores = score_pairs(positives, directions, rows, candidate, "cosine")
-        greatest[low:high] = np.maximum.reduceat(scores, total[low:high] - total[low])
-        low = high
-    return greatest
+
+    def __init__(self, positives: np.ndarray, of_query: np.ndarray, queries: int, *, normalized: bool = False) -> None:
+        self._normalized = normalized
+        self._positives = positives if normalized else _directions(positives)
+        self._offsets = spans(of_query, queries)
+        self._single = bool((np.diff(self._offsets) == 1).all())
+
+    def cosines(self, query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        """Mean and greatest cosine of each candidate to a positive of its query: float64 (n, 2).
+
+        ``query`` (n,) are the candidates' queries, each of which has a positive; ``vectors``
+        float32 (n, d) the candidates' own.
+        """
+        if not self._normalized:
+            vectors = _directions(vectors)
+        if self._single:
+            return np.repeat(_dots(self._positives, query, vectors).astype(np.float64)[:, None], 2, axis=1)
+        positive = expand(self._offsets, query)
+        counts = np.diff(self._offsets)[query]
+        candidate = np.repeat(np.arange(len(query)), counts)
+        each = np.empty(len(positive), np.float64)
+        for low in range(0, len(positive), _CHUNK):
+            part = slice(low, low + _CHUNK)
+            each[part] = _dots(self._positives, positive[part], vectors[candidate[part]])
+        if not len(each):
+            return np.empty((0, 2), np.float64)
+        starts = np.cumsum(counts) - counts
+        return np.stack([np.add.reduceat(each, starts) / counts, np.maximum.reduceat(each, starts)], axis=1)
 
 
-def _directions(blocks: Blocks) -> Iterator[tuple[int, np.ndarray]]:
-    """The blocks with every vector scaled to length 1; a vector of zeros stays one."""
-    for start, vectors in blocks():
-        norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-        norms[norms == 0] = 1
-        yield start, vectors * (1 / norms).astype(np.float32)[:, None]
+def _dots(left: np.ndarray, rows: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Dot products (n,) of ``left[rows]`` and ``right`` (n, d), row by row."""
+    products = left.take(rows, axis=0)
+    products *= right
+    return products.sum(axis=1)
+
+
+def _directions(vectors: np.ndarray) -> np.ndarray:
+    """The vectors (n, d) scaled to length 1; a vector of zeros stays one."""
+    squares = vectors.astype(np.float64)
+    squares *= squares
+    norms = np.sqrt(squares.sum(axis=1))
+    norms[norms == 0] = 1
+    return vectors * (1 / norms).astype(np.float32)[:, None]
 
 
 def gather(blocks: Blocks, passage: np.ndarray) -> np.ndarray:

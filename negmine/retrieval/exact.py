@@ -8,6 +8,7 @@ import faiss
 import numpy as np
 
 from negmine.arrays import positions
+from negmine.retrieval.evidence import Closeness
 from negmine.retrieval.similarity import Blocks, score_pairs
 
 _SPARE = 16
@@ -16,42 +17,71 @@ _SPARE = 16
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The nearest passages of a batch of queries, best first: parallel arrays (n,), by query."""
+    """The nearest passages of a batch of queries, best first: parallel arrays (n,), by query.
+
+    ``cosines`` float64 (n, 2) are mean and greatest cosine to the query's positives, (n, 0) where
+    they were not asked for.
+    """
 
     query: np.ndarray
     passage: np.ndarray
     score: np.ndarray
+    cosines: np.ndarray
+
+    def rows(self, which: np.ndarray) -> Neighbours:
+        """Those rows that an index or a mask (n,) names."""
+        return Neighbours(self.query[which], self.passage[which], self.score[which], self.cosines[which])
 
 
 def search_exact(
-    query_vectors: np.ndarray, blocks: Blocks, depth: np.ndarray, passages: int, similarity: str
+    query_vectors: np.ndarray,
+    blocks: Blocks,
+    depth: np.ndarray,
+    passages: int,
+    similarity: str,
+    closeness: Closeness | None = None,
 ) -> Neighbours:
     """For each query its ``depth`` nearest passages, scored in float64, ties by passage number.
 
     query_vectors float32 (q, d); depth int (q,); ``passages`` is how many there are in all. The
     result does not depend on how the blocks are cut: single precision only proposes, and where
-    its rounding could hide a passage the query is searched again without it.
+    its rounding could hide a passage the query is searched again without it. ``closeness`` asks
+    for the cosines to the queries' positives.
     """
     depth = np.minimum(depth, passages)
     query, passage, floor, greatest = _propose(query_vectors, blocks, depth, passages, similarity)
-    found = _ranked(query, passage, score_pairs(query_vectors, blocks, query, passage, similarity))
+    found = _ranked(scored(query_vectors, blocks, query, passage, similarity, closeness))
     unsafe, threshold = _hidden(found, depth, floor, _rounding(query_vectors, greatest, similarity))
     if len(unsafe):
         vectors = np.ascontiguousarray(query_vectors[unsafe])
-        again, passage = _all_above(vectors, blocks, threshold, similarity)
-        rescored = score_pairs(vectors, blocks, again, passage, similarity)
-        keep = ~np.isin(found.query, unsafe)
-        found = _ranked(
-            np.concatenate([found.query[keep], unsafe[again]]),
-            np.concatenate([found.passage[keep], passage]),
-            np.concatenate([found.score[keep], rescored]),
-        )
+        row, passage = _all_above(vectors, blocks, threshold, similarity)
+        again = scored(query_vectors, blocks, unsafe[row], passage, similarity, closeness)
+        found = _ranked(_joined(found.rows(~np.isin(found.query, unsafe)), again))
     return _cut(found, depth)
 
 
-def rank_and_cut(query: np.ndarray, passage: np.ndarray, score: np.ndarray, depth: np.ndarray) -> Neighbours:
+def scored(
+    query_vectors: np.ndarray,
+    blocks: Blocks,
+    query: np.ndarray,
+    passage: np.ndarray,
+    similarity: str,
+    closeness: Closeness | None,
+) -> Neighbours:
+    """The pairs (n,) with their scores and, where asked for, cosines, in one pass over the blocks."""
+    cosines = np.empty((len(query), 0 if closeness is None else 2), np.float64)
+
+    def seen(rows: np.ndarray, vectors: np.ndarray) -> None:
+        if closeness is not None:
+            cosines[rows] = closeness.cosines(query[rows], vectors)
+
+    scores = score_pairs(query_vectors, blocks, query, passage, similarity, seen)
+    return Neighbours(query, passage, scores, cosines)
+
+
+def rank_and_cut(found: Neighbours, depth: np.ndarray) -> Neighbours:
     """Scored pairs in order (best first, ties by passage), at most ``depth[q]`` for query q."""
-    return _cut(_ranked(query, passage, score), depth)
+    return _cut(_ranked(found), depth)
 
 
 def group_by_depth(fetch: np.ndarray) -> list[tuple[np.ndarray, int]]:
@@ -66,13 +96,34 @@ def group_by_depth(fetch: np.ndarray) -> list[tuple[np.ndarray, int]]:
 
 
 def _cut(found: Neighbours, depth: np.ndarray) -> Neighbours:
-    within = positions(found.query) < depth[found.query]
-    return Neighbours(found.query[within], found.passage[within], found.score[within])
+    return found.rows(positions(found.query) < depth[found.query])
 
 
-def _ranked(query: np.ndarray, passage: np.ndarray, score: np.ndarray) -> Neighbours:
-    order = np.lexsort((passage, -score, query))
-    return Neighbours(query[order], passage[order], score[order])
+def _joined(first: Neighbours, second: Neighbours) -> Neighbours:
+    return Neighbours(
+        np.concatenate([first.query, second.query]),
+        np.concatenate([first.passage, second.passage]),
+        np.concatenate([first.score, second.score]),
+        np.concatenate([first.cosines, second.cosines]),
+    )
+
+
+def _ranked(found: Neighbours) -> Neighbours:
+    """In order of query, score (best first), passage. What is proposed nearly is: only the rows of
+    queries that are not in order are sorted."""
+    if (found.query[1:] < found.query[:-1]).any():
+        found = found.rows(np.argsort(found.query, kind="stable"))
+    query, passage, score = found.query, found.passage, found.score
+    wrong = (score[1:] > score[:-1]) | ((score[1:] == score[:-1]) & (passage[1:] < passage[:-1]))
+    wrong &= query[1:] == query[:-1]
+    if not wrong.any():
+        return found
+    disordered = np.zeros(int(query[-1]) + 1, bool)
+    disordered[query[1:][wrong]] = True
+    rows = np.flatnonzero(disordered[query])
+    order = np.arange(len(query))
+    order[rows] = rows[np.lexsort((passage[rows], -score[rows], query[rows]))]
+    return found.rows(order)
 
 
 def _propose(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import faiss
 import numpy as np
 
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
@@ -11,8 +14,12 @@ SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 Blocks = Callable[[], Iterable[tuple[int, np.ndarray]]]
 """Starts a pass over the passage vectors: (first passage, float32 (b, d)) in order."""
 
-# Pairs scored at once: three float64 copies of this many vectors stay in the processor's cache.
-_CHUNK = 256
+Seen = Callable[[np.ndarray, np.ndarray], None]
+"""Is given some rows of pairs (m,) and the vectors of their passages, float32 (m, d), to be read at
+once. Threads call it at the same time, with different rows."""
+
+# Pairs scored at once: a few copies of this many vectors stay in the processor's cache.
+_CHUNK = 512
 
 
 def pair_scores(queries: np.ndarray, passages: np.ndarray, similarity: str) -> np.ndarray:
@@ -23,9 +30,11 @@ def pair_scores(queries: np.ndarray, passages: np.ndarray, similarity: str) -> n
     its vectors are normalised when they are embedded.
     """
     scores = np.empty(len(queries), np.float64)
+    buffers = np.empty((2, min(_CHUNK, len(queries)), queries.shape[1]), np.float64)
     for low in range(0, len(queries), _CHUNK):
-        high = low + _CHUNK
-        left, right = queries[low:high].astype(np.float64), passages[low:high].astype(np.float64)
+        high = min(low + _CHUNK, len(queries))
+        left, right = buffers[0, : high - low], buffers[1, : high - low]
+        left[:], right[:] = queries[low:high], passages[low:high]
         if similarity in ("cosine", "dot"):
             left *= right
             scores[low:high] = left.sum(axis=1)
@@ -40,22 +49,41 @@ def pair_scores(queries: np.ndarray, passages: np.ndarray, similarity: str) -> n
 
 
 def score_pairs(
-    query_vectors: np.ndarray, blocks: Blocks, query: np.ndarray, passage: np.ndarray, similarity: str
+    query_vectors: np.ndarray,
+    blocks: Blocks,
+    query: np.ndarray,
+    passage: np.ndarray,
+    similarity: str,
+    seen: Seen | None = None,
 ) -> np.ndarray:
     """Scores of pairs (row of ``query_vectors``, passage number), in one pass over the blocks.
 
-    ``query`` and ``passage`` are int (n,) in any order; the result is float64 (n,).
+    ``query`` and ``passage`` are int (n,) in any order, fastest by query; the result is float64
+    (n,). ``seen`` is called with the passages of every pair, some pairs at a time. Works on as many
+    threads as faiss does.
     """
     scores = np.empty(len(query), np.float64)
     if not len(query):
         return scores
-    order = np.argsort(passage, kind="stable")
-    ordered = passage[order]
-    for start, vectors in _until(blocks, int(ordered[-1])):
-        low, high = np.searchsorted(ordered, [start, start + len(vectors)])
-        for first in range(low, high, 8 * _CHUNK):
-            rows = order[first : min(first + 8 * _CHUNK, high)]
-            scores[rows] = pair_scores(query_vectors[query[rows]], vectors[passage[rows] - start], similarity)
+    threads = faiss.omp_get_max_threads()
+
+    def score(inside: np.ndarray, start: int, vectors: np.ndarray) -> None:
+        buffers = np.empty((2, min(_CHUNK, len(inside)), query_vectors.shape[1]), np.float32)
+        for low in range(0, len(inside), _CHUNK):
+            rows = inside[low : low + _CHUNK]
+            left, right = buffers[0, : len(rows)], buffers[1, : len(rows)]
+            # Any mode but "raise" writes into ``out`` without a copy in between.
+            query_vectors.take(query[rows], axis=0, out=left, mode="clip")
+            vectors.take(passage[rows] - start, axis=0, out=right, mode="clip")
+            scores[rows] = pair_scores(left, right, similarity)
+            if seen is not None:
+                seen(rows, right)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for start, vectors in _until(blocks, int(passage.max())):
+            inside = np.flatnonzero((passage >= start) & (passage < start + len(vectors)))
+            shares = [inside] if len(inside) <= _CHUNK else np.array_split(inside, threads)
+            list(pool.map(partial(score, start=start, vectors=vectors), shares))
     return scores
 
 

@@ -45,18 +45,12 @@ class Output:
     rows: int = 0
 
 
-class Job:
-    """One stage of one run under construction: what its tasks may read and where they publish."""
+class Run:
+    """What a finished or unfinished run holds: its config, the files of its finished stages."""
 
-    def __init__(self, config: Config, work: WorkDir, pending: Pending) -> None:
+    def __init__(self, config: Config, work: WorkDir) -> None:
         self.config = config
         self.work = work
-        self.pending = pending
-        self.progress: Callable[[int], None] = lambda units: None
-        self.facts: dict[str, Any] = {}
-        """What a task found out that is no sum, such as a dimension; the same in all tasks."""
-        self._parts: list[Part] = []
-        self._task = ""
         self._upstream: dict[str, Manifest] = {}
         self._resources: dict[str, Any] = {}
 
@@ -78,6 +72,26 @@ class Job:
         manifest = self.manifest(stage)
         return [self.work.file(manifest, part.path) for part in manifest.parts if part.path.startswith(prefix)]
 
+    def resource(self, name: str, build: Callable[[], T]) -> T:
+        """Something expensive that tasks of one process share, such as a loaded model."""
+        if name not in self._resources:
+            self._resources[name] = build()
+        value: T = self._resources[name]
+        return value
+
+
+class Job(Run):
+    """One stage of one run under construction: what its tasks may read and where they publish."""
+
+    def __init__(self, config: Config, work: WorkDir, pending: Pending) -> None:
+        super().__init__(config, work)
+        self.pending = pending
+        self.progress: Callable[[int], None] = lambda units: None
+        self.facts: dict[str, Any] = {}
+        """What a task found out that is no sum, such as a dimension; the same in all tasks."""
+        self._parts: list[Part] = []
+        self._task = ""
+
     def own(self, path: str) -> Path:
         """A file that an earlier phase of this stage published."""
         return self.pending.path / path
@@ -91,13 +105,6 @@ class Job:
             yield output
         size = final.stat().st_size
         self._parts.append(Part(path, output.rows, size, self.work.digests.digest(final), self._task))
-
-    def resource(self, name: str, build: Callable[[], T]) -> T:
-        """Something expensive that tasks of one process share, such as a loaded model."""
-        if name not in self._resources:
-            self._resources[name] = build()
-        value: T = self._resources[name]
-        return value
 
     def execute(self, stage: Stage, task: Task) -> Receipt:
         """Do one task and keep its receipt."""
@@ -140,11 +147,19 @@ class Stage(ABC):
         """Further facts that decide the output, such as a model's weights."""
         return {}
 
+    def decided(self, config: Config, upstream: Mapping[str, Manifest]) -> Mapping[str, Mapping[str, Any]]:
+        """What the manifests of earlier stages (``upstream``) decide about the output beside their files."""
+        return {}
+
     def check(self, config: Config, counts: Mapping[str, Any] | None) -> None:  # noqa: B027  most need none
         """Refuse what can be seen to fail before long work starts.
 
         ``counts`` are those of a current ingest, None before there is one.
         """
+
+    def runs_model(self, config: Config) -> bool:
+        """Whether its tasks run a model: they belong where there is a GPU, if anywhere."""
+        return False
 
     @abstractmethod
     def phases(self, job: Job) -> Iterator[Sequence[Task]]:

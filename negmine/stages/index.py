@@ -1,9 +1,10 @@
-"""index: the structures that search reads. A flat matrix always, a faiss index when asked for."""
+"""index: the structures that search reads. A flat matrix always; lists or a faiss index when asked for."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -12,73 +13,169 @@ import numpy as np
 
 from negmine.config import Config
 from negmine.errors import ConfigError, InputError
+from negmine.retrieval.choice import TRAIN_ROWS, choose_lists
 from negmine.stages.base import Job, Stage, Task, ranges
 from negmine.stages.vectors import block_rows, embedded, flat_vectors, similarity
-from negmine.store.vectors import SEGMENT_ROWS
+from negmine.store.manifest import Manifest
+from negmine.store.vectors import SEGMENT_ROWS, FlatVectors
+
+_ADDED_ROWS = 4096
+"""Vectors added to a faiss index at once, whatever memory there is: a graph depends on it."""
 
 
 class IndexStage(Stage):
-    """One task per segment of the matrix; then one that trains and fills the faiss index."""
+    """One task per segment of the matrix; then those that build the lists or the faiss index."""
 
     name = "index"
     unit = "passages"
-    keys = ("index", "seed")
+    keys = ("index.dense", "seed")
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"embed": ("corpus",)}
 
     def keys_used(self, config: Config) -> tuple[str, ...]:
-        return ("index",) if config.index.dense == "exact" else self.keys
+        return ("index.dense",) if config.index.dense in ("exact", "auto") else self.keys
+
+    def decided(self, config: Config, upstream: Mapping[str, Manifest]) -> Mapping[str, Mapping[str, Any]]:
+        if config.index.dense != "auto":
+            return {}
+        lists = _lists(config, upstream["ingest"], upstream["embed"])
+        return {"index": {"lists": lists, "seed": config.seed if lists else None}}
 
     def check(self, config: Config, counts: Mapping[str, Any] | None) -> None:
-        if config.index.dense != "exact" and counts is None:
+        factory = config.index.dense
+        if factory in ("exact", "auto"):
+            return
+        if counts is None:
             from negmine.retrieval.approximate import new_index
 
             # Whether the dimension fits is known later; that the string is one, now.
             try:
-                new_index(config.index.dense, 64 * 9 * 5 * 7, "dot")
+                new_index(factory, 64 * 9 * 5 * 7, "dot")
             except ConfigError:
-                new_index(config.index.dense, 384, "dot")
+                new_index(factory, 384, "dot")
+            return
+        lists = re.search(r"IVF(\d+)", factory)
+        if lists and int(lists[1]) > counts["passages"]:
+            raise ConfigError(
+                f"'{factory}' has {int(lists[1]):,} lists, and there are {counts['passages']:,} distinct passages",
+                where="index.dense",
+                hint="Use fewer lists, or exact.",
+            )
 
     def phases(self, job: Job) -> Iterator[Sequence[Task]]:
         passages = job.manifest("ingest").counts["passages"]
+        search = _search(job)
+        if search["method"] == "faiss":
+            _refuse_what_cannot_be_built(job, passages)
         segments = ranges(passages, SEGMENT_ROWS, "vectors")
         yield segments
-        if job.config.index.dense != "exact":
-            paths = [f"{task.name}.npy" for task in segments]
-            yield [Task("dense", {"segments": paths, "passages": passages}, passages)]
+        args = {"segments": [f"{task.name}.npy" for task in segments], "passages": passages}
+        if search["method"] == "faiss":
+            yield [Task("dense", args, passages)]
+        if search["method"] == "lists":
+            yield [Task("centroids", {**args, "lists": search["lists"]}, 0)]
+            yield [Task("lists", args, passages)]
 
     def execute(self, task: Task, job: Job) -> Mapping[str, int]:
-        return self._build(task, job) if task.name == "dense" else self._flatten(task, job)
-
-    def _flatten(self, task: Task, job: Job) -> Mapping[str, int]:
-        start, stop = task.args["start"], task.args["stop"]
-        dimension = job.manifest("embed").facts["dimension"]
-        with job.publish(f"{task.name}.npy") as output, output.path.open("wb") as file:
-            header = {"descr": np.dtype(job.config.embed.store_dtype).str, "fortran_order": False}
-            np.lib.format.write_array_header_1_0(file, {**header, "shape": (stop - start, dimension)})
-            for vectors in embedded(job, "corpus", start, stop):
-                if vectors.shape[1] != dimension:
-                    raise InputError(f"vectors of {vectors.shape[1]} dimensions among vectors of {dimension}")
-                file.write(np.ascontiguousarray(vectors).data)
-                job.progress(len(vectors))
-            output.rows = stop - start
-        return {"vectors": stop - start}
-
-    def _build(self, task: Task, job: Job) -> Mapping[str, int]:
-        import faiss
-
-        from negmine.retrieval import approximate
-
+        job.facts["search"] = _search(job)
+        if task.name.startswith("vectors-"):
+            return _flatten(task, job)
         source = flat_vectors(job, [job.own(path) for path in task.args["segments"]])
-        index = approximate.new_index(job.config.index.dense, source.dimension, similarity(job))
-        rows = block_rows(job.config, source.dimension)
-        with native_output_silenced():
-            approximate.build(index, lambda: source.blocks(rows), source.rows, job.config.seed)
-        if job.config.index.search_params is not None:
-            approximate.set_search_params(index, job.config.index.search_params)
-        with job.publish("dense.faiss") as output:
-            faiss.write_index(index, str(output.path))
-            output.rows = source.rows
+        {"dense": _build, "centroids": _train, "lists": _fill}[task.name](task, job, source)
         return {}
+
+
+def _lists(config: Config, ingest: Manifest, embed: Manifest) -> int:
+    """How many lists auto decides for; 0 for exact search."""
+    if embed.facts["similarity"] == "manhattan":
+        return 0
+    return choose_lists(ingest.counts["passages"], ingest.counts["distinct_queries"], config.mine.k)
+
+
+def _search(job: Job) -> dict[str, Any]:
+    """What this index is for, as later stages read it."""
+    dense = job.config.index.dense
+    if dense not in ("exact", "auto"):
+        return {"method": "faiss", "factory": dense}
+    lists = _lists(job.config, job.manifest("ingest"), job.manifest("embed")) if dense == "auto" else 0
+    return {"method": "lists", "lists": lists} if lists else {"method": "exact"}
+
+
+def _refuse_what_cannot_be_built(job: Job, passages: int) -> None:
+    """Raise ConfigError before long work for an index that does not fit the vectors or the memory."""
+    from negmine.retrieval.approximate import index_bytes, new_index
+
+    index = new_index(job.config.index.dense, job.manifest("embed").facts["dimension"], similarity(job))
+    needed = index_bytes(index, passages)
+    if needed > job.config.memory_limit:
+        raise ConfigError(
+            f"'{job.config.index.dense}' over {passages:,} passages takes {needed / 1e9:.2f} GB of memory,"
+            f" and memory_limit is {job.config.memory_limit / 1e9:.2f} GB",
+            where="index.dense",
+            hint="Use auto, a compressed index such as IVF1024,PQ48x4fs, or a higher memory_limit.",
+        )
+
+
+def _flatten(task: Task, job: Job) -> Mapping[str, int]:
+    start, stop = task.args["start"], task.args["stop"]
+    dimension = job.manifest("embed").facts["dimension"]
+    with job.publish(f"{task.name}.npy") as output, output.path.open("wb") as file:
+        header = {"descr": np.dtype(job.config.embed.store_dtype).str, "fortran_order": False}
+        np.lib.format.write_array_header_1_0(file, {**header, "shape": (stop - start, dimension)})
+        for vectors in embedded(job, "corpus", start, stop):
+            if vectors.shape[1] != dimension:
+                raise InputError(f"vectors of {vectors.shape[1]} dimensions among vectors of {dimension}")
+            file.write(np.ascontiguousarray(vectors).data)
+            job.progress(len(vectors))
+        output.rows = stop - start
+    return {"vectors": stop - start}
+
+
+def _build(task: Task, job: Job, source: FlatVectors) -> None:
+    import faiss
+
+    from negmine.retrieval import approximate
+
+    index = approximate.new_index(job.config.index.dense, source.dimension, similarity(job))
+    with native_output_silenced():
+        approximate.build(index, lambda: source.blocks(_ADDED_ROWS), source.rows, job.config.seed)
+    with job.publish("dense.faiss") as output:
+        faiss.write_index(index, str(output.path))
+        output.rows = source.rows
+
+
+def _train(task: Task, job: Job, source: FlatVectors) -> None:
+    from negmine.retrieval.approximate import sampled
+    from negmine.retrieval.lists import train_lists
+
+    lists = task.args["lists"]
+    rows = block_rows(job.config, source.dimension)
+    sample = sampled(lambda: source.blocks(rows), source.rows, TRAIN_ROWS * lists, job.config.seed)
+    _save(job, "centroids.npy", train_lists(sample, lists, similarity(job), job.config.seed))
+
+
+def _fill(task: Task, job: Job, source: FlatVectors) -> None:
+    """Copy the matrix in the order of the lists, one pass to find it and one to write."""
+    from negmine.retrieval.lists import assign_lists
+
+    centroids = np.load(job.own("centroids.npy"))
+    rows = block_rows(job.config, source.dimension)
+    assigned = np.empty(source.rows, np.int32)
+    for start, vectors in source.blocks(rows):
+        assigned[start : start + len(vectors)] = assign_lists(vectors, centroids, similarity(job))
+        job.progress(len(vectors))
+    place = np.empty(source.rows, np.int64)
+    place[np.argsort(assigned, kind="stable")] = np.arange(source.rows)
+    with job.publish("lists.npy") as output:
+        source.reordered(output.path, place, rows)
+        output.rows = source.rows
+    _save(job, "assigned.npy", assigned)
+
+
+def _save(job: Job, name: str, array: np.ndarray) -> None:
+    with job.publish(name) as output:
+        with output.path.open("wb") as file:
+            np.save(file, array)
+        output.rows = len(array)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
-"""mine: for every query its nearest passages, and the same score for its positives."""
+"""mine: for every query its nearest passages, and score and rank of its positives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,23 +12,23 @@ from negmine import schemas
 from negmine.arrays import find_pairs, positions
 from negmine.config import Config
 from negmine.errors import ConfigError
-from negmine.retrieval.evidence import positive_similarity
-from negmine.retrieval.exact import Neighbours, search_exact
-from negmine.retrieval.similarity import score_pairs
+from negmine.retrieval.evidence import Closeness, gather
+from negmine.retrieval.similarity import pair_scores
 from negmine.selection.depth import within_depth
+from negmine.stages import searching
 from negmine.stages.base import Job, Stage, Task, ranges
 from negmine.stages.texts import StandingTable
 from negmine.stages.vectors import block_rows, flat_vectors, query_vectors, similarity
-from negmine.store.tables import TableWriter, rows_between, to_numpy
+from negmine.store.manifest import Manifest
+from negmine.store.tables import TableWriter, iter_batches, rows_between, to_numpy
 from negmine.store.vectors import FlatVectors
 
-# What a candidate costs in memory while its query is searched, in bytes.
-_CANDIDATE_BYTES = 128
-_POSITIVE_QUERIES = 16_384
+CANDIDATE_BYTES = 160
+"""What a candidate costs in memory while its query is searched."""
 
 
 class MineStage(Stage):
-    """Parts of ``mine.part_queries`` queries; the positives' scores are a task of their own."""
+    """Parts of ``mine.part_queries`` queries; then what they say of the positives becomes one file."""
 
     name = "mine"
     unit = "queries"
@@ -38,6 +38,15 @@ class MineStage(Stage):
         "embed": ("queries",),
         "index": ("all",),
     }
+
+    def keys_used(self, config: Config) -> tuple[str, ...]:
+        return (*self.keys, "index.search_params") if config.index.dense not in ("exact", "auto") else self.keys
+
+    def decided(self, config: Config, upstream: Mapping[str, Manifest]) -> Mapping[str, Mapping[str, Any]]:
+        if upstream["index"].facts["search"]["method"] == "exact":
+            return {}
+        target = config.index.recall_target
+        return {"search": {"index.recall_target": target, "seed": None if target is None else config.seed}}
 
     def check(self, config: Config, counts: Mapping[str, Any] | None) -> None:
         asked = "k" in config.mine.model_fields_set
@@ -50,11 +59,31 @@ class MineStage(Stage):
 
     def phases(self, job: Job) -> Iterator[Sequence[Task]]:
         queries = job.manifest("ingest").counts["distinct_queries"]
-        yield [Task("positives", {"queries": queries}, 0), *ranges(queries, job.config.mine.part_queries, "part")]
+        parts = ranges(queries, job.config.mine.part_queries, "part")
+        if searching.is_measured(job):
+            yield [Task("recall", {}, 0)]
+        yield parts
+        yield [Task("positives", {"parts": [_positives_of(task) for task in parts]}, 0)]
 
     def execute(self, task: Task, job: Job) -> Mapping[str, int]:
-        search = _Search(job)
-        return search.positives(task) if task.name == "positives" else search.candidates(task)
+        if task.name == "recall":
+            searching.certify(job)
+            return {}
+        return _join_positives(task, job) if task.name == "positives" else _Search(job).part(task)
+
+
+def _positives_of(part: Task) -> str:
+    """The file in which a part says what it knows of its queries' positives."""
+    return f"positives-{part.name.removeprefix('part-')}.parquet"
+
+
+def _join_positives(task: Task, job: Job) -> Mapping[str, int]:
+    with job.publish("positives.parquet") as output, TableWriter(output.path, schemas.POSITIVE_SCORES) as writer:
+        for path in task.args["parts"]:
+            for batch in iter_batches(job.own(path), schemas.POSITIVE_SCORES.names):
+                writer.write({name: batch[name] for name in schemas.POSITIVE_SCORES.names})
+        output.rows = writer.rows
+    return {"positives": writer.rows}
 
 
 class _Search:
@@ -77,88 +106,81 @@ class _Search:
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         return self.source.blocks(block_rows(self.job.config, self.source.dimension))
 
-    def candidates(self, task: Task) -> Mapping[str, int]:
+    def part(self, task: Task) -> Mapping[str, int]:
         start, stop = task.args["start"], task.args["stop"]
         vectors = query_vectors(self.job, start, stop)
-        excluded = rows_between(self.job.file("ingest", "excluded.parquet"), "query", start, stop, ["query", "passage"])
-        of_query, of_passage = to_numpy(excluded["query"]) - start, to_numpy(excluded["passage"])
-        positives = self._positives(start, stop)
-        depth = self.k + np.bincount(of_query, minlength=stop - start)
-        search = self._searcher()
+        excluded = self._pairs("excluded.parquet", start, stop)
+        positives = self._pairs("positives.parquet", start, stop)
+        depth = self.k + np.bincount(excluded[0], minlength=stop - start)
+        held = depth * CANDIDATE_BYTES + np.bincount(positives[0], minlength=stop - start) * vectors.shape[1] * 4
+        search = searching.search_of(self.job)
         ids = self.queries.slice(start, stop, ["query_id"])["query_id"].combine_chunks()
-        mined = 0
-        with self.job.publish(f"{task.name}.parquet") as output, TableWriter(output.path, schemas.CANDIDATES) as writer:
-            for low, high in _batches(depth, self.job.config.memory_limit // 4 // _CANDIDATE_BYTES):
-                found = search(vectors[low:high], depth[low:high])
-                query = found.query + low
-                own = find_pairs(query, found.passage, of_query, of_passage, self.passages) >= 0
-                keep = within_depth(query, own, self.k)
-                query, passage = query[keep], found.passage[keep]
-                writer.write(
-                    {
-                        "query_id": ids.take(pa.array(query)),
-                        "doc_id": self.doc_ids.take(pa.array(passage)),
-                        "retriever": pa.array(["dense"]).take(pa.array(np.zeros(len(query), np.int64))),
-                        "rank": (positions(query) + 1).astype(np.int32),
-                        "score": found.score[keep],
-                        "positive_similarity": self._evidence(query, passage, positives),
-                        "query": query + start,
-                        "passage": passage,
-                    }
-                )
-                mined += len(query)
-                self.job.progress(high - low)
-            output.rows = mined
-        return {"candidates": mined}
-
-    def _searcher(self) -> Callable[[np.ndarray, np.ndarray], Neighbours]:
-        if self.job.config.index.dense == "exact":
-            return lambda vectors, depth: search_exact(vectors, self.blocks, depth, self.passages, self.similarity)
-        import faiss
-
-        from negmine.retrieval.approximate import search_approximate, set_search_params
-
-        index = self.job.resource("index", lambda: faiss.read_index(str(self.job.file("index", "dense.faiss"))))
-        if self.job.config.index.search_params is not None:
-            set_search_params(index, self.job.config.index.search_params)
-        return lambda vectors, depth: search_approximate(
-            index, vectors, self.blocks, depth, self.passages, self.similarity
-        )
-
-    def _evidence(self, query: np.ndarray, passage: np.ndarray, positives: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        unit = self.similarity == "cosine"
-        return positive_similarity(self.blocks, query, passage, *positives, normalized=unit)
-
-    def _positives(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Labelled pairs of the queries [start, stop), counted from ``start``: query (p,), passage (p,)."""
-        path = self.job.file("ingest", "positives.parquet")
-        rows = rows_between(path, "query", start, stop, ["query", "passage"])
-        return _distinct(to_numpy(rows["query"]) - start, to_numpy(rows["passage"]))
-
-    def positives(self, task: Task) -> Mapping[str, int]:
-        scored = 0
         with (
-            self.job.publish("positives.parquet") as output,
-            TableWriter(output.path, schemas.POSITIVE_SCORES) as writer,
+            self.job.publish(f"{task.name}.parquet") as candidate_file,
+            TableWriter(candidate_file.path, schemas.CANDIDATES) as candidates,
+            self.job.publish(_positives_of(task)) as positive_file,
+            TableWriter(positive_file.path, schemas.POSITIVE_SCORES) as scores,
         ):
-            for low in range(0, task.args["queries"], _POSITIVE_QUERIES):
-                high = min(low + _POSITIVE_QUERIES, task.args["queries"])
-                query, passage = self._positives(low, high)
-                vectors = query_vectors(self.job, low, high)
-                ids = self.queries.slice(low, high, ["query_id"])["query_id"].combine_chunks()
-                writer.write(
+            for low, high in _batches(held, self.job.config.memory_limit // 4):
+                of_query, of_passage = _between(positives, low, high)
+                labelled = gather(self.blocks, of_passage)
+                closeness = Closeness(labelled, of_query - low, high - low, normalized=self.similarity == "cosine")
+                found = search(vectors[low:high], depth[low:high], closeness)
+                place = find_pairs(found.query + low, found.passage, *_between(excluded, low, high), self.passages)
+                chosen = found.rows(within_depth(found.query, place >= 0, self.k))
+                candidates.write(
                     {
-                        "query_id": ids.take(pa.array(query)),
-                        "doc_id": self.doc_ids.take(pa.array(passage)),
-                        "retriever": ["dense"] * len(query),
-                        "score": score_pairs(vectors, self.blocks, query, passage, self.similarity),
-                        "query": query + low,
-                        "passage": passage,
+                        **self._named(ids, chosen.query + low, start, chosen.passage),
+                        "rank": (positions(chosen.query) + 1).astype(np.int32),
+                        "score": chosen.score,
+                        "positive_similarity": chosen.cosines[:, 1],
+                        "mean_positive_similarity": chosen.cosines[:, 0],
                     }
                 )
-                scored += len(query)
-            output.rows = scored
-        return {"positives": scored}
+                rank = self._ranks(found.query, place, _between(excluded, low, high), (of_query, of_passage))
+                scores.write(
+                    {
+                        **self._named(ids, of_query, start, of_passage),
+                        "rank": pa.array(rank, mask=rank == 0),
+                        "score": pair_scores(vectors[of_query], labelled, self.similarity),
+                    }
+                )
+                self.job.progress(high - low)
+            candidate_file.rows, positive_file.rows = candidates.rows, scores.rows
+        return {"candidates": candidate_file.rows}
+
+    def _named(self, ids: pa.Array, query: np.ndarray, start: int, passage: np.ndarray) -> dict[str, Any]:
+        """The columns that say which query, counted from ``start``, and which passage a row is about."""
+        return {
+            "query_id": ids.take(pa.array(query)),
+            "doc_id": self.doc_ids.take(pa.array(passage)),
+            "retriever": pa.array(["dense"]).take(pa.array(np.zeros(len(query), np.int64))),
+            "query": query + start,
+            "passage": passage,
+        }
+
+    def _ranks(
+        self,
+        query: np.ndarray,
+        place: np.ndarray,
+        excluded: tuple[np.ndarray, np.ndarray],
+        positives: tuple[np.ndarray, np.ndarray],
+    ) -> np.ndarray:
+        """Rank (1-based) of each positive (p,) among what was found, 0 where it was not: int32.
+
+        ``query`` (n,) and ``place`` (n,) are those of the found passages; ``place`` is the row in
+        ``excluded``, which holds every positive, or -1.
+        """
+        rank = np.zeros(len(excluded[0]), np.int32)
+        own = np.flatnonzero(place >= 0)
+        rank[place[own]] = positions(query)[own] + 1
+        ranks: np.ndarray = rank[find_pairs(*positives, *excluded, self.passages)]
+        return ranks
+
+    def _pairs(self, file: str, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs that ingest names for the queries [start, stop), counted from ``start``: query (p,), passage (p,)."""
+        rows = rows_between(self.job.file("ingest", file), "query", start, stop, ["query", "passage"])
+        return _distinct(to_numpy(rows["query"]) - start, to_numpy(rows["passage"]))
 
 
 def _distinct(query: np.ndarray, passage: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -170,11 +192,17 @@ def _distinct(query: np.ndarray, passage: np.ndarray) -> tuple[np.ndarray, np.nd
     return query[rows], passage[rows]
 
 
-def _batches(depth: np.ndarray, candidates: int) -> Iterator[tuple[int, int]]:
-    """Ranges of queries whose depths sum to at most ``candidates`` (one query at least)."""
+def _between(pairs: tuple[np.ndarray, np.ndarray], low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of the queries [low, high)."""
+    first, last = np.searchsorted(pairs[0], [low, high])
+    return pairs[0][first:last], pairs[1][first:last]
+
+
+def _batches(held: np.ndarray, limit: int) -> Iterator[tuple[int, int]]:
+    """Ranges of queries that together hold at most ``limit`` bytes (one query at least)."""
     low = 0
-    total = np.concatenate([[0], np.cumsum(depth)])
-    while low < len(depth):
-        high = max(int(np.searchsorted(total, total[low] + candidates, side="right")) - 1, low + 1)
-        yield low, min(high, len(depth))
+    total = np.concatenate([[0], np.cumsum(held)])
+    while low < len(held):
+        high = max(int(np.searchsorted(total, total[low] + limit, side="right")) - 1, low + 1)
+        yield low, min(high, len(held))
         low = high

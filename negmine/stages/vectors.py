@@ -8,31 +8,31 @@ from pathlib import Path
 import numpy as np
 
 from negmine.config import Config
-from negmine.stages.base import Job
+from negmine.stages.base import Run
 from negmine.store.tables import read_columns, to_numpy
 from negmine.store.vectors import FlatVectors
 
 
-def embedded(job: Job, kind: str, start: int, stop: int) -> Iterator[np.ndarray]:
+def embedded(run: Run, kind: str, start: int, stop: int) -> Iterator[np.ndarray]:
     """Vectors [start, stop) of ``kind`` ("corpus" or "queries"), part by part, as stored."""
     first = 0
-    for part in job.manifest("embed").parts:
+    for part in run.manifest("embed").parts:
         if not part.path.startswith(f"{kind}/"):
             continue
         low, high = max(start - first, 0), min(stop - first, part.rows)
         if high > low:
-            yield to_numpy(read_columns(job.file("embed", part.path), ["vector"])["vector"])[low:high]
+            yield to_numpy(read_columns(run.file("embed", part.path), ["vector"])["vector"])[low:high]
         first += part.rows
 
 
-def query_vectors(job: Job, start: int, stop: int) -> np.ndarray:
+def query_vectors(run: Run, start: int, stop: int) -> np.ndarray:
     """Query vectors [start, stop) as float32 (q, d)."""
-    return np.concatenate(list(embedded(job, "queries", start, stop))).astype(np.float32, copy=False)
+    return np.concatenate(list(embedded(run, "queries", start, stop))).astype(np.float32, copy=False)
 
 
-def flat_vectors(job: Job, paths: list[Path] | None = None) -> FlatVectors:
+def flat_vectors(run: Run, paths: list[Path] | None = None) -> FlatVectors:
     """The corpus matrix: index's segments, or ``paths``."""
-    return FlatVectors.open(paths or job.files("index", "vectors-"))
+    return FlatVectors.open(paths or run.files("index", "vectors-"))
 
 
 def block_rows(config: Config, dimension: int) -> int:
@@ -40,6 +40,6 @@ def block_rows(config: Config, dimension: int) -> int:
     return max(int(config.memory_limit / 4 / (4 * dimension)), 256)
 
 
-def similarity(job: Job) -> str:
+def similarity(run: Run) -> str:
     """The function that compares this run's vectors."""
-    return str(job.manifest("embed").facts["similarity"])
+    return str(run.manifest("embed").facts["similarity"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from negmine.errors import ArtifactError, NegmineError
 
 _PROBE = 65_536
+# Processes on two machines may have the same number.
+_PROCESS = uuid.uuid4().hex[:8]
 
 
 def sync_folder(folder: Path) -> None:
@@ -31,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
     reason is that the file system takes no more, the OSError says so and names ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".tmp-{os.getpid()}-{_PROCESS}-{path.name}")
     try:
         yield temporary
         with temporary.open("rb") as file:

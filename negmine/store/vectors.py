@@ -54,6 +54,21 @@ class FlatVectors:
                     yield start + low, single[:count]
             start += size
 
+    def reordered(self, path: Path, place: np.ndarray, rows: int) -> None:
+        """Write the matrix to ``path`` with each row at its ``place`` (n,), holding ``rows`` at a time."""
+        with path.open("wb") as file:
+            header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.rows, self.dimension)}
+            np.lib.format.write_array_header_1_0(file, header)
+            first, width = file.tell(), self.dimension * self.dtype.itemsize
+            for start, vectors in self.blocks(rows):
+                to = place[start : start + len(vectors)]
+                order = np.argsort(to)
+                ordered = vectors[order].astype(self.dtype, copy=False)
+                edges = np.flatnonzero(np.diff(to[order]) != 1) + 1
+                for low, high in zip([0, *edges], [*edges, len(to)], strict=True):
+                    file.seek(first + int(to[order[low]]) * width)
+                    file.write(ordered[low:high].data)
+
 
 def _read_exactly(file: RawIOBase, array: np.ndarray, path: Path) -> None:
     view = memoryview(array.data).cast("B")

@@ -1,0 +1,51 @@
+"""Whether a search by lists pays, from the sizes alone: the same answer on every machine."""
+
+from __future__ import annotations
+
+import math
+
+SAMPLE_QUERIES = 512
+"""Queries on which recall is measured."""
+TRAIN_ROWS = 64
+"""Passages per list that the lists are trained on."""
+TRAIN_PASSES = 8
+
+# All costs are in products of two vectors. Measured with benchmarks/approximate.py on two cores.
+_SHARE = 2.0
+"""Share of the passages that reaches recall 0.98 with l lists: about this / sqrt(l)."""
+_LISTED = 1.8
+"""What a product costs in the matrices of one list, against those of whole blocks."""
+_ASSIGN = 0.6
+"""The same, for products of passages with the lists' centres."""
+_GAIN = 0.6
+"""Lists are used when they are expected to take at most this share of the time of exact search."""
+
+
+def choose_lists(passages: int, queries: int, k: int) -> int:
+    """How many lists search by lists needs to beat exact search for these sizes; 0: it does not."""
+    costs = {lists: _cost(lists, passages, queries) for lists in (2**power for power in range(5, 17))}
+    fitting = [lists for lists in costs if TRAIN_ROWS * lists <= passages and lists * k <= 8 * passages]
+    if not fitting:
+        return 0
+    best = min(fitting, key=lambda lists: costs[lists])
+    return best if costs[best] <= _GAIN * queries * passages else 0
+
+
+def lists_share(lists: int) -> float:
+    """Share of the passages that a query is expected to be compared with."""
+    return min(_SHARE / math.sqrt(lists), 1.0)
+
+
+def build_products(lists: int, passages: int) -> float:
+    """Cost of training the lists and of finding every passage's own, in products of vectors."""
+    return _ASSIGN * lists * (TRAIN_PASSES * TRAIN_ROWS * lists + passages)
+
+
+def search_products(lists: int, passages: int, queries: int) -> float:
+    """Cost of measuring recall and of searching, in products of vectors."""
+    measured = min(SAMPLE_QUERIES, queries) * passages
+    return measured + queries * (_ASSIGN * lists + _LISTED * lists_share(lists) * passages)
+
+
+def _cost(lists: int, passages: int, queries: int) -> float:
+    return build_products(lists, passages) + search_products(lists, passages, queries)
