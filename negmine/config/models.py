@@ -11,8 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, Strict
 
+from negmine.config.engine import EngineConfig
+from negmine.config.filtering import FilterConfig, NearDuplicatesConfig, PairsConfig, RiskConfig
 from negmine.config.inputs import ColumnsConfig, DataConfig, EmbedConfig, VectorsConfig
-from negmine.config.values import CountOrAuto, MemorySize, Names, PathText, Problem, Section, Text, worded
+from negmine.config.values import CountOrAuto, MemorySize, PathText, Problem, Section, Text, worded
 
 __all__ = [
     "ColumnsConfig",
@@ -24,6 +26,9 @@ __all__ = [
     "FilterConfig",
     "IndexConfig",
     "MineConfig",
+    "NearDuplicatesConfig",
+    "PairsConfig",
+    "RiskConfig",
     "VectorsConfig",
 ]
 
@@ -36,19 +41,34 @@ class IndexConfig(Section):
 
     dense: Text = Field(
         default="exact",
-        description="`exact` compares every query with every passage; else a faiss factory string such as"
-        " `IVF1024,Flat`.",
-        examples=["exact", "HNSW32", "IVF1024,Flat"],
+        description="`exact` compares every query with every passage; `auto` only with the lists of passages near it,"
+        " where that is faster; else a faiss factory string such as `IVF1024,Flat`.",
+        examples=["exact", "auto", "HNSW32", "IVF1024,Flat"],
     )
     search_params: Text | None = Field(
         default=None,
-        description="faiss search parameters, such as `nprobe=32` (not for `exact`).",
+        description="faiss search parameters, such as `nprobe=32` (for faiss indexes only); `null`: the least that"
+        " reach `recall_target`.",
         examples=["nprobe=32", "efSearch=128"],
+    )
+    recall_target: float | None = Field(
+        default=0.98,
+        gt=0,
+        le=1,
+        description="Share of the `mine.k` nearest passages that must be found, with a confidence of 95%, measured on"
+        " queries drawn by the seed. `auto` falls back to exact search below it, a faiss index is refused. `null`: not"
+        " measured. `exact` finds them all.",
     )
 
     def problems(self) -> Iterator[Problem]:
-        if self.dense == "exact" and self.search_params is not None:
-            yield Problem(("search_params",), "applies only to a faiss index, and index.dense is exact", "Remove it.")
+        if self.dense in ("exact", "auto") and self.search_params is not None:
+            yield Problem(
+                ("search_params",), f"applies only to a faiss index, and index.dense is {self.dense}", "Remove it."
+            )
+        if self.dense == "auto" and self.recall_target is None:
+            yield Problem(
+                ("recall_target",), "index.dense: auto searches as far as the target asks", "Set it, such as to 0.98."
+            )
 
 
 class MineConfig(Section):
@@ -58,83 +78,6 @@ class MineConfig(Section):
     part_queries: int = Field(
         default=4096, ge=1, description="Queries per part file: the most work an interruption can cost."
     )
-
-
-class FilterConfig(Section):
-    """Which candidates become negatives."""
-
-    reference: Literal["min", "max", "mean"] = Field(
-        default="min", description="Which of a query's positive scores the margins are measured from."
-    )
-    absolute_margin: float | None = Field(
-        default=None, ge=0, description="Keep a candidate only if its score + this <= the reference score."
-    )
-    relative_margin: float | None = Field(
-        default=0.05,
-        ge=0,
-        lt=1,
-        description="Keep a candidate only if its score <= reference - |reference| * this.",
-    )
-    positive_similarity: float | None = Field(
-        default=None,
-        ge=-1,
-        le=1,
-        description="Keep a candidate only if its greatest cosine to a positive of the query is <= this: what is very"
-        " like the answer is probably an answer too.",
-    )
-    max_score: float | None = Field(default=None, description="Keep a candidate only if its score <= this.")
-    min_score: float | None = Field(default=None, description="Keep a candidate only if its score >= this.")
-    exclude_same: Names = Field(
-        default=(),
-        description="Columns of `data.metadata`: a candidate with the value of a positive in one of them is dropped,"
-        " such as another chunk of the positive's document.",
-    )
-    range_min: int = Field(default=0, ge=0, description="Skip so many of the best candidates that survived.")
-    range_max: int | None = Field(
-        default=None,
-        ge=1,
-        description="Take negatives only from the first so many candidates that survived: matters when they"
-        " are drawn at `random`.",
-    )
-    max_rank: int | None = Field(
-        default=None, ge=1, description="Take negatives only from the first so many candidates as mined."
-    )
-    num_negatives: int = Field(default=5, ge=1, description="Negatives per query.")
-    sampling_strategy: Literal["top", "random"] = Field(
-        default="top",
-        description="Take the best of what survived, or draw from it at `random` (with the seed).",
-    )
-    on_shortage: Literal["fewer", "drop", "random", "error"] = Field(
-        default="fewer",
-        description="A query with too few negatives: keep it with `fewer`, `drop` it, fill up with `random`"
-        " passages (marked), or stop with an `error`.",
-    )
-
-    def problems(self) -> Iterator[Problem]:
-        for i, name in enumerate(self.exclude_same):
-            if name in self.exclude_same[:i]:
-                yield Problem(("exclude_same",), f"'{name}' is listed twice")
-        low, high = self.min_score, self.max_score
-        if low is not None and high is not None and low > high:
-            yield Problem(("min_score", "max_score"), f"{low:g} is above filter.max_score, {high:g}")
-        if self.range_max is not None:
-            if self.range_min >= self.range_max:
-                yield Problem(
-                    ("range_min", "range_max"),
-                    f"{self.range_min} is not below filter.range_max, {self.range_max}",
-                )
-            elif self.num_negatives > self.range_max - self.range_min:
-                yield Problem(
-                    ("num_negatives", "range_max", "range_min"),
-                    f"{self.num_negatives} negatives do not fit between filter.range_min, {self.range_min},"
-                    f" and filter.range_max, {self.range_max}",
-                )
-        needed = self.range_min + self.num_negatives
-        if self.max_rank is not None and needed > self.max_rank:
-            yield Problem(
-                ("max_rank", "num_negatives", "range_min"),
-                f"{self.max_rank} is too low for filter.range_min + filter.num_negatives, {needed}",
-            )
 
 
 def _export_file(name: str) -> str:
@@ -171,12 +114,6 @@ class ExportConfig(Section):
     shard_rows: int | None = Field(default=None, ge=1, description="Split the file after so many rows.")
 
 
-class EngineConfig(Section):
-    """What runs the tasks of a stage."""
-
-    kind: Literal["local"] = Field(default="local", description="`local` runs them on this machine.")
-
-
 class Config(Section):
     """Everything a run depends on."""
 
@@ -192,6 +129,9 @@ class Config(Section):
     embed: EmbedConfig = Field(description="How texts become vectors.")
     index: IndexConfig = Field(default_factory=IndexConfig, description="The search structure over the corpus vectors.")
     mine: MineConfig = Field(default_factory=MineConfig, description="How many candidates are looked at.")
+    pairs: PairsConfig = Field(
+        default_factory=PairsConfig, description="What is done about labelled pairs that are suspicious."
+    )
     filter: FilterConfig = Field(default_factory=FilterConfig, description="Which candidates become negatives.")
     export: Annotated[tuple[ExportConfig, ...], Strict(False)] = Field(
         default_factory=lambda: (ExportConfig(format="triplet", file="train.jsonl"),),
@@ -222,6 +162,24 @@ class Config(Section):
                 f"{skipped} skipped + {wanted} negatives (filter.range_min, filter.num_negatives)"
                 f" cannot come from {k} candidates (mine.k)",
                 f"Set mine.k to {skipped + wanted} or more.",
+            )
+        if self.pairs.max_rank is not None and self.pairs.max_rank > k:
+            yield Problem(
+                ("pairs.max_rank", "mine.k"),
+                f"ranks are known down to {k} (mine.k), and pairs.max_rank is {self.pairs.max_rank}",
+                f"Set mine.k to {self.pairs.max_rank} or more, or pairs.max_rank to at most {k}.",
+            )
+        device, gpus = self.embed.device, self.engine.gpus_per_worker
+        if self.engine.kind == "ray" and device.startswith("cuda:"):
+            yield Problem(
+                ("embed.device", "engine.kind"),
+                f"'{device}' names a GPU, but Ray gives each worker its own",
+                "Set embed.device to cuda or auto.",
+            )
+        if gpus not in ("auto", 0) and (self.embed.model is None or device == "cpu"):
+            why = "there is no model to run" if self.embed.model is None else "embed.device is cpu"
+            yield Problem(
+                ("engine.gpus_per_worker",), f"no worker would use its GPU: {why}", "Leave it at auto, or set it to 0."
             )
         names = [entry.file.casefold() for entry in self.export]
         for i, name in enumerate(names):

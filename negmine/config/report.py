@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from negmine.config.keys import split_key, suggest
+from negmine.config.keys import section_at, split_key, suggest
 from negmine.config.source import Document, Flaw, KeyPath, Spot
 from negmine.config.values import COMBINATION, WORDED, Problem, found
 from negmine.errors import ConfigError, Where, nearest
@@ -137,6 +137,9 @@ def _words(detail: ErrorDetails) -> tuple[str, str]:
         text = f"expected {_one_of(choices)}, found {found(value)}"
     elif kind in _EXPECTED:
         text, hint = f"expected {_EXPECTED[kind]}, found {found(value)}", _remedy(kind, value)
+        section = section_at(tuple(detail["loc"]))
+        if kind.startswith("model_") and section is not None and section.example:
+            hint = f"Write {detail['loc'][-1]}: {section.example}, or null."
     return text, hint
 
 

@@ -58,8 +58,18 @@ def _rows(section: dict[str, Any], schema: dict[str, Any], prefix: str) -> Itera
             yield _row(prefix + name, node, section)
         else:
             if "default" in node:
-                yield prefix + name, "section or null", "`null`", node["description"]
+                default = _section_default(node["default"], inner)
+                yield prefix + name, "section or null", f"`{default}`", node["description"]
             yield from _rows(inner, schema, f"{prefix}{name}.")
+
+
+def _section_default(values: dict[str, Any] | None, section: dict[str, Any]) -> str:
+    """A section as one would write it: without what is null, or what it would have of itself."""
+    if values is None:
+        return "null"
+    given = {key: value for key, value in values.items() if value is not None}
+    own = {key: value for key, value in given.items() if value != section["properties"][key].get("default")}
+    return "{" + ", ".join(f"{key}: {_yaml(value)}" for key, value in (own or given).items()) + "}"
 
 
 def _row(key: str, node: dict[str, Any], section: dict[str, Any]) -> Row:

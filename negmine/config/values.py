@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
@@ -39,6 +39,9 @@ class Section(BaseModel):
     """A group of keys: immutable, strictly typed, and no key is unknown to it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    example: ClassVar[str] = ""
+    """What to write, for an error about a plain value in its place."""
 
     def problems(self) -> Iterator[Problem]:
         """The rules between keys of this section that do not hold."""

@@ -6,13 +6,14 @@ arrays are parallel over candidates (n,), grouped by query and best first within
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from negmine.arrays import positions
-from negmine.selection.random import mix
+from negmine.selection import choice
+from negmine.selection.candidates import Candidates
 
 REASONS = (
     "kept",
@@ -21,10 +22,14 @@ REASONS = (
     "query_text",
     "absolute_margin",
     "relative_margin",
+    "leak_margin",
     "positive_similarity",
+    "risk",
     "max_score",
     "min_score",
+    "near_duplicate",
     "range",
+    "reuse",
     "not_sampled",
     "starved",
 )
@@ -38,15 +43,23 @@ EXPLANATIONS = {
     "query_text": "its text equals the query",
     "absolute_margin": "score + filter.absolute_margin > reference",
     "relative_margin": "score > reference - |reference| * filter.relative_margin",
-    "positive_similarity": "its similarity to a positive > filter.positive_similarity",
+    "leak_margin": "reference - score <= the margin that filter.leak_rate was calibrated to",
+    "positive_similarity": "its similarity to a positive > filter.positive_similarity, or stands out by more than"
+    " filter.relative_positive_similarity",
+    "risk": "its probability of being relevant > the limit that filter.risk sets",
     "max_score": "score > filter.max_score",
     "min_score": "score < filter.min_score",
+    "near_duplicate": "nearly the text of a positive (filter.near_duplicates)",
     "range": "outside filter.range_min..range_max among the survivors, or beyond filter.max_rank",
+    "reuse": "filter.max_reuse other queries, to which it is closer, have it as a negative",
     "not_sampled": "it survived, but num_negatives others were taken",
     "starved": "its query had fewer than num_negatives and filter.on_shortage is drop",
 }
 
 _SAME = "same_"
+
+NearDuplicates = Callable[[np.ndarray], np.ndarray]
+"""Whether the candidates in the given rows have nearly the text of a positive: bool, as many."""
 
 
 def reason_names(exclude_same: Sequence[str]) -> tuple[str, ...]:
@@ -63,20 +76,41 @@ def explanation(reason: str) -> str:
 
 @dataclass(frozen=True)
 class Rules:
-    """The ``filter`` section, as numbers."""
+    """The ``filter`` section, as numbers. ``leak_margin`` and ``risk_limit`` are what calibration found.
+
+    ``max_reuse`` is not decided here: with it, a query may have to take any of its survivors.
+    """
 
     absolute_margin: float | None = None
     relative_margin: float | None = None
+    leak_margin: float | None = None
     positive_similarity: float | None = None
+    relative_positive_similarity: float | None = None
+    near_cosine: float | None = None
+    risk_limit: float | None = None
     max_score: float | None = None
     min_score: float | None = None
     range_min: int = 0
     range_max: int | None = None
     max_rank: int | None = None
     num_negatives: int = 5
+    max_reuse: int | None = None
+    random_share: float = 0.0
     sampling_strategy: str = "top"
+    temperature: float = 1.0
+    offset: float = 0.0
     on_shortage: str = "fewer"
     seed: int = 0
+
+    @property
+    def random_negatives(self) -> int:
+        """How many of a query's negatives are random passages."""
+        return round(self.num_negatives * self.random_share)
+
+    @property
+    def mined_negatives(self) -> int:
+        """How many of a query's negatives are mined."""
+        return self.num_negatives - self.random_negatives
 
 
 def reference_scores(query: np.ndarray, score: np.ndarray, how: str, queries: int) -> np.ndarray:
@@ -84,82 +118,141 @@ def reference_scores(query: np.ndarray, score: np.ndarray, how: str, queries: in
 
     ``query`` (p,) is grouped; every query has a positive.
     """
-    starts = np.flatnonzero(np.concatenate([[True], query[1:] != query[:-1]]))
     if how == "mean":
         return np.bincount(query, weights=score, minlength=queries) / np.bincount(query, minlength=queries)
+    starts = np.flatnonzero(positions(query) == 0)
     reference = np.full(queries, np.nan)
     reduced = (np.minimum if how == "min" else np.maximum).reduceat(score, starts)
     reference[query[starts]] = reduced
     return reference
 
 
-def verdicts(
-    rules: Rules,
-    query: np.ndarray,
-    rank: np.ndarray,
-    score: np.ndarray,
-    positive_similarity: np.ndarray,
-    reference: np.ndarray,
-    excluded: np.ndarray,
-    query_key: np.ndarray,
-    passage_key: np.ndarray,
-    same: Sequence[np.ndarray] = (),
-) -> np.ndarray:
-    """Reason code (n,) of every candidate, in the order of ``reason_names``.
+@dataclass(frozen=True)
+class Survivors:
+    """What the rules left: ``reason`` codes (n,), -1 for a survivor, and its ``place`` (n,) in the order
+    in which its query would take it (from 0)."""
 
-    ``reference`` (n,) is that of the candidate's query; ``positive_similarity`` (n,) the greatest
-    cosine to one of its positives; ``excluded`` (n,) is 0, or 1 + the place
-    in ``EXCLUSION_REASONS``; the keys (n,) seed random sampling; ``same`` holds a mask (n,) per column
-    of ``exclude_same``. Queries that come out short of
-    ``num_negatives`` lose all their negatives when ``on_shortage`` is drop.
+    reason: np.ndarray
+    place: np.ndarray
+
+
+def survivors(
+    rules: Rules,
+    candidates: Candidates,
+    risk: np.ndarray | None = None,
+    near_duplicates: NearDuplicates | None = None,
+) -> Survivors:
+    """What is left of the candidates after all rules, and in which order it would be taken.
+
+    ``risk`` (n,) is the probability of being relevant, needed with ``rules.risk_limit``.
+    ``near_duplicates`` is only asked about candidates that may be taken.
     """
+    query, score = candidates.query, candidates.score
+    excluded = candidates.excluded
+    reference = candidates.reference[query]
     reason = np.where(excluded > 0, excluded + _CODE["positive"] - 1, -1).astype(np.int8)
 
-    def drop(name: str, broken: np.ndarray) -> None:
-        reason[(reason < 0) & broken] = _CODE[name]
-
-    for column, shares in enumerate(same):
+    for column, shares in enumerate(candidates.same):
         reason[(reason < 0) & shares] = len(REASONS) + column
-    if rules.max_rank is not None:
-        drop("range", rank > rules.max_rank)
-    if rules.absolute_margin is not None:
-        drop("absolute_margin", ~(score + rules.absolute_margin <= reference))
-    if rules.relative_margin is not None:
-        drop("relative_margin", ~(score <= reference - np.abs(reference) * rules.relative_margin))
-    if rules.positive_similarity is not None:
-        drop("positive_similarity", ~(positive_similarity <= rules.positive_similarity))
-    if rules.max_score is not None:
-        drop("max_score", ~(score <= rules.max_score))
-    if rules.min_score is not None:
-        drop("min_score", ~(score >= rules.min_score))
+    for name, broken in _broken(rules, candidates, risk):
+        reason[(reason < 0) & broken] = _CODE[name]
+    if near_duplicates is not None:
+        _drop_near(rules, query, reason, near_duplicates)
     place = _places(query, reason < 0)
-    drop("range", place < rules.range_min)
-    if rules.range_max is not None:
-        drop("range", place >= rules.range_max)
-    if rules.sampling_strategy == "random":
-        place = _places_by(query, reason < 0, mix(rules.seed, query_key, passage_key))
-    else:
-        place = place - rules.range_min
-    drop("not_sampled", place >= rules.num_negatives)
+    most = rules.range_max if rules.range_max is not None else len(place)
+    reason[(reason < 0) & ((place < rules.range_min) | (place >= most))] = _CODE["range"]
+    order = choice.places(
+        rules.sampling_strategy,
+        query,
+        reason < 0,
+        score,
+        reference,
+        candidates.query_key[query],
+        candidates.passage_key,
+        seed=rules.seed,
+        num_negatives=rules.mined_negatives,
+        temperature=rules.temperature,
+        offset=rules.offset,
+    )
+    return Survivors(reason, order)
+
+
+def decide(rules: Rules, query: np.ndarray, left: Survivors, rejected: np.ndarray | None = None) -> np.ndarray:
+    """Reason code (n,) of every candidate, in the order of ``reason_names``.
+
+    ``rejected`` (n,) marks survivors that ``max_reuse`` forbids. Queries that come out short lose all
+    their negatives when ``on_shortage`` is drop.
+    """
+    reason, place = left.reason.copy(), left.place
+    if rejected is not None:
+        reason[(reason < 0) & rejected] = _CODE["reuse"]
+        place = _places(query, reason < 0, place)
+    reason[(reason < 0) & (place >= rules.mined_negatives)] = _CODE["not_sampled"]
     reason[reason < 0] = KEPT
     if rules.on_shortage == "drop" and len(query):
         kept = np.bincount(query, weights=reason == KEPT)
-        reason[(reason == KEPT) & (kept[query] < rules.num_negatives)] = _CODE["starved"]
+        reason[(reason == KEPT) & (kept[query] < rules.mined_negatives)] = _CODE["starved"]
     return reason
 
 
-def _places(query: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Place (0-based) of each marked row among the marked rows of its query; 0 elsewhere."""
-    place = np.zeros(len(query), np.int64)
-    rows = np.flatnonzero(among)
-    place[rows] = positions(query[rows])
-    return place
+def verdicts(
+    rules: Rules,
+    candidates: Candidates,
+    risk: np.ndarray | None = None,
+    near_duplicates: NearDuplicates | None = None,
+) -> np.ndarray:
+    """Reason code (n,) of every candidate when no passage is used up: ``decide`` of ``survivors``."""
+    return decide(rules, candidates.query, survivors(rules, candidates, risk, near_duplicates))
 
 
-def _places_by(query: np.ndarray, among: np.ndarray, priority: np.ndarray) -> np.ndarray:
-    """As ``_places``, in the order of ``priority`` instead of the rows'."""
+def _broken(rules: Rules, candidates: Candidates, risk: np.ndarray | None) -> Iterator[tuple[str, np.ndarray]]:
+    """The rules on single candidates in their order: the reason, and who breaks it (n,)."""
+    score, reference = candidates.score, candidates.reference[candidates.query]
+    if rules.max_rank is not None:
+        yield "range", candidates.rank > rules.max_rank
+    if rules.absolute_margin is not None:
+        yield "absolute_margin", ~(score + rules.absolute_margin <= reference)
+    if rules.relative_margin is not None:
+        yield "relative_margin", ~(score <= reference - np.abs(reference) * rules.relative_margin)
+    if rules.leak_margin is not None:
+        yield "leak_margin", ~(reference - score > rules.leak_margin)
+    if rules.positive_similarity is not None:
+        yield "positive_similarity", ~(candidates.positive_similarity <= rules.positive_similarity)
+    if rules.relative_positive_similarity is not None:
+        yield "positive_similarity", ~(candidates.positive_similarity_z <= rules.relative_positive_similarity)
+    if rules.risk_limit is not None:
+        assert risk is not None
+        yield "risk", ~(risk <= rules.risk_limit)
+    if rules.max_score is not None:
+        yield "max_score", ~(score <= rules.max_score)
+    if rules.min_score is not None:
+        yield "min_score", ~(score >= rules.min_score)
+    if rules.near_cosine is not None:
+        yield "near_duplicate", candidates.positive_similarity >= rules.near_cosine
+
+
+def _drop_near(rules: Rules, query: np.ndarray, reason: np.ndarray, near_duplicates: NearDuplicates) -> None:
+    """Drop near duplicates among those that can be taken, until none of them is unknown."""
+    needed = rules.range_max
+    if needed is None and rules.sampling_strategy == "top" and rules.max_reuse is None:
+        needed = rules.range_min + rules.mined_negatives
+    known = np.zeros(len(query), bool)
+    while True:
+        within = (reason < 0) & ~known
+        if needed is not None:
+            within &= _places(query, reason < 0) < needed
+        rows = np.flatnonzero(within)
+        if not len(rows):
+            return
+        known[rows] = True
+        reason[rows[near_duplicates(rows)]] = _CODE["near_duplicate"]
+
+
+def _places(query: np.ndarray, among: np.ndarray, order: np.ndarray | None = None) -> np.ndarray:
+    """Place (0-based) of each marked row among the marked rows of its query, by row or ``order``; 0 elsewhere."""
     place = np.zeros(len(query), np.int64)
     rows = np.flatnonzero(among)
-    rows = rows[np.lexsort((priority[rows], query[rows]))]
+    if order is not None:
+        rows = rows[np.lexsort((order[rows], query[rows]))]
     place[rows] = positions(query[rows])
     return place

@@ -15,7 +15,7 @@ from negmine import schemas
 from negmine.arrays import spans
 from negmine.config import Config, ExportConfig
 from negmine.stages.base import Job, Output, Stage, Task
-from negmine.stages.texts import StandingTable
+from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.digests import DigestCache
 from negmine.store.tables import TableWriter, read_columns, rows_between, to_numpy
 from negmine.writers import FORMATS, Groups, Rows
@@ -28,7 +28,7 @@ class ExportStage(Stage):
 
     name = "export"
     unit = "queries"
-    keys = ("export", "filter", "mine.k")
+    keys = ("export", "filter", "pairs", "mine.k")
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "ingest": ("corpus", "queries"),
         "mine": ("all",),
@@ -56,7 +56,10 @@ class ExportStage(Stage):
 
 
 class _Chunk:
-    """The queries of one part of filter: their groups, and the rest of what is known of them."""
+    """The queries of one part of filter: their groups, and the rest of what is known of them.
+
+    Dropped pairs are left out, and with them the negatives of a query that has no other.
+    """
 
     def __init__(self, job: Job, path: str, start: int, stop: int) -> None:
         self.start, self.stop = start, stop
@@ -67,6 +70,10 @@ class _Chunk:
         positives = rows_between(
             job.file("mine", "positives.parquet"), "query", start, stop, ["query", "passage", "score", "doc_id"]
         )
+        if job.config.pairs.action == "drop":
+            rows = rows_between(job.file("filter", "pairs.parquet"), "query", start, stop, ["dropped"])
+            positives = positives.filter(pc.invert(rows["dropped"]))
+            self.kept = self.kept.filter(pc.is_in(self.kept["query"], value_set=positives["query"].combine_chunks()))
         self.positive_ids = positives["doc_id"].combine_chunks()
         self.groups = Groups(
             spans(to_numpy(positives["query"]) - start, stop - start),
@@ -119,15 +126,7 @@ def _texts(job: Job, chunk: _Chunk, rows: Rows, out: RowFile | Sharded) -> tuple
     anchors = out.encode(queries).take(pa.array(rows.query))
     numbers, place = np.unique(rows.passage(chunk.groups), return_inverse=True)
     found = _corpus(job).take(numbers, ["title", "text"])
-    return anchors, out.encode(_passage_texts(found)).take(pa.array(place))
-
-
-def _passage_texts(table: pa.Table) -> pa.Array:
-    """``negmine.text.passage_text`` for a whole table."""
-    title, text = (table[name].combine_chunks() for name in ("title", "text"))
-    joined = pc.binary_join_element_wise(title, text, pa.scalar(" ", pa.large_string()))
-    texts = pc.case_when(pc.make_struct(pc.equal(title, ""), pc.equal(text, "")), text, title, joined)
-    return texts.cast(pa.large_string())
+    return anchors, out.encode(passage_texts(found)).take(pa.array(place))
 
 
 def _queries(job: Job) -> StandingTable:
@@ -199,13 +198,20 @@ def _card(job: Job) -> Mapping[str, int]:
         rows = sum(part.rows for receipt in receipts for part in receipt.parts if part.path in names)
         sizes = sum(job.own(name).stat().st_size for name in names)
         files.append(CardFile(export.format, export.scores, tuple(names), rows, sizes))
+    counts = {name: manifest.counts[name] for name in ("distinct_queries", "positives", "passages")}
+    negatives = job.manifest("filter").counts["negatives"]
+    if job.config.pairs.action == "drop":
+        left = [(len(chunk.positive_ids), chunk.kept.num_rows) for chunk in _chunks(job)]
+        counts["positives"], negatives = (sum(column) for column in zip(*left, strict=True))
+        counts["distinct_queries"] -= job.manifest("filter").counts["queries_dropped"]
     card = Card(
         files=tuple(files),
-        counts={name: manifest.counts[name] for name in ("distinct_queries", "positives", "passages")},
-        negatives=job.manifest("filter").counts["negatives"],
+        counts=counts,
+        negatives=negatives,
         model=_model_name(job.config),
         settings={
             **{f"filter.{key}": value for key, value in job.config.filter.model_dump(mode="json").items()},
+            **{f"pairs.{key}": value for key, value in job.config.pairs.model_dump(mode="json").items()},
             "mine.k": job.config.mine.k,
         },
         example=_example(job),
@@ -227,7 +233,7 @@ def _example(job: Job) -> dict[str, Any] | None:
             }
             query = _queries(job).slice(chunk.start + row, chunk.start + row + 1, ["text"])["text"][0].as_py()
             texts = {
-                name: [_passage_texts(_corpus(job).take(np.array([n]), ["title", "text"]))[0].as_py() for n in found]
+                name: [passage_texts(_corpus(job).take(np.array([n]), ["title", "text"]))[0].as_py() for n in found]
                 for name, found in numbers.items()
             }
             return {"anchor": query, **texts}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from negmine.store.tables import iter_batches, to_numpy
@@ -55,3 +56,11 @@ class StandingTable:
         """One column for all numbers. Meant for short values such as ids."""
         batches = [batch.column(0) for batch in iter_batches(self._path, [name])]
         return pa.chunked_array(batches).take(pa.array(self._rows)).combine_chunks()
+
+
+def passage_texts(table: pa.Table) -> pa.Array:
+    """``negmine.text.passage_text`` for a whole table of ``title`` and ``text``."""
+    title, text = (table[name].combine_chunks() for name in ("title", "text"))
+    joined = pc.binary_join_element_wise(title, text, pa.scalar(" ", pa.large_string()))
+    texts = pc.case_when(pc.make_struct(pc.equal(title, ""), pc.equal(text, "")), text, title, joined)
+    return texts.cast(pa.large_string())

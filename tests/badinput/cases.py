@@ -203,6 +203,17 @@ def config_cases() -> Iterator[Case]:
         "Set mine.k to at most 11",
     )
 
+    yield Case(
+        "config",
+        "a leak rate that no labels can be calibrated on",
+        {},
+        (*RUN, "--set", "filter.leak_rate=0.05"),
+        3,
+        "it needs 37 of them and there are 0",
+        "filter.leak_rate:",
+        "Label 37 more, choose a higher rate, or set filter.leak_rate: null",
+    )
+
 
 def override_cases() -> Iterator[Case]:
     rows = [
@@ -215,6 +226,14 @@ def override_cases() -> Iterator[Case]:
             "Did you mean 'filter.relative_margin'",
         ),
         ("k=3", "there is no such key", "--set k", "It belongs under 'mine'"),
+        ("filter.risk=0.1", "found the number 0.1", "--set filter.risk", "Write risk: {max: 0.1}, or null"),
+        (
+            "filter.risk.weights=shipped",
+            "none of as_hard_as, max and target_fnr is set",
+            "--set filter.risk.weights",
+            "Set one of them",
+        ),
+        ("filter.sampling_offset=1", "applies only to simans", "--set filter.sampling_offset", "Remove it"),
         ("seed.x=3", "there is no such key", "--set seed.x", "negmine schema"),
         ("mine.k=many", "expected a whole number, found the text 'many'", "--set mine.k", "negmine schema"),
         ("mine.k='5'", "expected a whole number", "--set mine.k", "Remove the quotes"),

@@ -155,6 +155,16 @@ def test_a_long_line_is_cut_around_the_caret(folder: Path) -> None:
         ),
         ("export.x.file=a.jsonl", "--set export.x.file: there is no such key"),
         (
+            "filter.risk.weights=shipped",
+            "--set filter.risk.weights: filter.risk: none of as_hard_as, max and target_fnr is set, and a section of"
+            " your own replaces the default one. Set one of them, or write risk: null for no limit.",
+        ),
+        (
+            "filter.risk=0.1",
+            "--set filter.risk: expected a section (keys with values), found the number 0.1."
+            " Write risk: {max: 0.1}, or null.",
+        ),
+        (
             "mine.k=2",
             "--set mine.k: 5 negatives (filter.num_negatives) cannot come from 2 candidates (mine.k)",
         ),

@@ -108,6 +108,11 @@ def test_urls_of_data_are_left_alone(folder: Path) -> None:
         ("filter.relative_margin=null", "filter.relative_margin", None),
         ("filter.relative_margin=", "filter.relative_margin", None),
         ("filter={num_negatives: 2}", "filter.num_negatives", 2),
+        ("filter.risk=null", "filter.risk", None),
+        ("filter.risk.max=0.1", "filter.risk.max", 0.1),
+        ("filter.risk.max=0.1", "filter.risk.as_hard_as", None),
+        ("filter.near_duplicates.jaccard=0.9", "filter.near_duplicates.jaccard", 0.9),
+        ("filter.near_duplicates=null", "filter.near_duplicates", None),
         ("data.columns.anchor=question", "data.columns.anchor", "question"),
         ("memory_limit=1GiB", "memory_limit", 2**30),
         ("embed.query_prompt='query: '", "embed.query_prompt", "query: "),
@@ -139,6 +144,13 @@ def test_an_override_can_give_a_section_that_is_null_in_the_file(folder: Path) -
 def test_an_override_can_mend_a_file(folder: Path) -> None:
     """Only the result counts: a wrong value that is replaced is no error."""
     assert load(folder, LEAST + "seed: x\n", "seed=3").seed == 3
+
+
+def test_an_override_adds_to_a_section_of_the_file(folder: Path) -> None:
+    """What the file sets of a guard stays when --set changes another of its keys."""
+    text = LEAST + "filter: {risk: {max: 0.3, target_fnr: 0.1}}\n"
+    risk = {"as_hard_as": None, "max": 0.2, "target_fnr": 0.1, "weights": "auto"}
+    assert get(load(folder, text, "filter.risk.max=0.2"), "filter.risk") == risk
 
 
 def test_anchors_and_merges_work(folder: Path) -> None:
@@ -240,14 +252,15 @@ def test_the_nv_retriever_example_keeps_95_percent() -> None:
     """TopK-PercPos: at most 95% of the positive's score, 4 negatives."""
     config = load_config(CONFIGS / "nv-retriever.yaml")
     assert (config.filter.relative_margin, config.filter.num_negatives) == (0.05, 4)
+    assert (config.filter.risk, config.filter.near_duplicates) == (None, None)
 
 
 def test_the_ance_example_samples_from_the_top_200() -> None:
-    """ANCE: a random draw from the 200 best, no margin."""
+    """ANCE: a random draw from the 200 best, no guard."""
     config = load_config(CONFIGS / "ance-window.yaml")
     rules = config.filter
-    window = (rules.range_min, rules.range_max, rules.sampling_strategy, rules.relative_margin)
-    assert window == (0, 200, "random", None)
+    window = (rules.range_min, rules.range_max, rules.sampling_strategy, rules.relative_margin, rules.risk)
+    assert window == (0, 200, "random", None, None)
     assert config.mine.k == 200
 
 

@@ -33,7 +33,50 @@ def test_two_keys_are_enough() -> None:
 
 def test_a_section_can_be_made_alone() -> None:
     """Python code can make one section with its defaults."""
-    assert (MineConfig().k, FilterConfig().relative_margin) == (100, 0.05)
+    assert (MineConfig().k, FilterConfig().num_negatives) == (100, 5)
+
+
+def test_the_guard_is_on_unless_said_otherwise() -> None:
+    """Left alone, filter limits the probability of being relevant, to be as hard as a margin of 5%."""
+    risk = {"as_hard_as": 0.05, "max": 0.5, "target_fnr": None, "weights": "auto"}
+    assert get(config(), "filter.risk") == risk
+    assert get(config(), "filter.near_duplicates") == {"jaccard": 0.8, "cosine": None}
+    assert get(config(), "filter.relative_margin") is None
+
+
+def test_a_risk_section_replaces_the_default_one() -> None:
+    """What a section of one's own leaves out is not set."""
+    risk = {"as_hard_as": None, "max": 0.1, "target_fnr": None, "weights": "auto"}
+    assert get(config(filter={"risk": {"max": 0.1}}), "filter.risk") == risk
+
+
+@pytest.mark.parametrize("section", ["risk", "near_duplicates"])
+def test_a_guard_can_be_switched_off(section: str) -> None:
+    """null is for no such rule."""
+    assert get(config(filter={section: None}), f"filter.{section}") is None
+
+
+def test_a_cosine_of_near_duplicates_adds_to_the_texts() -> None:
+    """The comparison of texts stays, unless it is set to null."""
+    near = {"jaccard": 0.8, "cosine": 0.95}
+    assert get(config(filter={"near_duplicates": {"cosine": 0.95}}), "filter.near_duplicates") == near
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"sampling_strategy": "softmax", "sampling_temperature": 0.5},
+        {"sampling_strategy": "simans", "sampling_temperature": 0.5, "sampling_offset": -1},
+        {"sampling_temperature": 1.0, "sampling_offset": 0.0},
+        {"random_share": 0.2},
+        {"random_share": 1},
+        {"near_duplicates": {"jaccard": None, "cosine": 0.9}},
+        {"leak_rate": 0.05, "max_reuse": 1, "sampling_strategy": "spread"},
+    ],
+)
+def test_rules_that_go_together_are_accepted(rules: dict[str, Any]) -> None:
+    """Each way to choose takes the keys that apply to it; a default written out is no mistake."""
+    config(filter=rules)
 
 
 def test_a_section_made_alone_keeps_its_rules() -> None:

@@ -12,6 +12,7 @@ Parameters are named as in the reference. ``our_sections`` says them in negmine'
   with fewer passages is looked at whole: ``mine.k`` is then left out, as it would be refused.
 - ``range_max`` left out is ``range_min`` + ``max_positives`` + ``num_negatives``, the last ten
   times where a margin or ``max_score`` is set.
+- It knows no risk and no near duplicates: ``filter.risk`` and ``filter.near_duplicates`` are null.
 - All other parameters have the same name and meaning under ``filter`` and ``export``.
 """
 
@@ -39,6 +40,7 @@ from negmine.arrays import find_pairs, positions, spans
 from negmine.config import Config, config_from_dict
 from negmine.retrieval.exact import search_exact
 from negmine.retrieval.similarity import score_pairs
+from negmine.selection.candidates import Candidates
 from negmine.selection.depth import within_depth
 from negmine.selection.identity import digest_array, excluded_passages
 from negmine.selection.verdicts import KEPT, reference_scores, verdicts
@@ -48,6 +50,9 @@ from negmine.writers import FORMATS, Groups
 
 Columns = dict[str, list[Any]]
 Vectors = Mapping[str, np.ndarray]
+
+NO_RULES = {"risk": None, "near_duplicates": None}
+"""What the reference does not have and negmine does unless told otherwise."""
 
 # The reference puts negatives into the column of the positives, whatever that is called.
 OUR_NAME = {"labeled-pair": {"positive": "text"}, "labeled-list": {"positive": "documents"}}
@@ -187,7 +192,10 @@ def our_sections(problem: Problem, parameters: Parameters) -> dict[str, Any]:
     depth = range_max + problem.max_positives
     rules = {name: value for name, value in vars(parameters).items() if not name.startswith("output_")}
     whole = depth > len(problem.passages)
-    return {"mine": {} if whole else {"k": depth}, "filter": {**rules, "range_max": range_max, "max_rank": depth}}
+    return {
+        "mine": {} if whole else {"k": depth},
+        "filter": {**NO_RULES, **rules, "range_max": range_max, "max_rank": depth},
+    }
 
 
 def our_config(
@@ -246,17 +254,19 @@ def _mined(problem: Problem, config: Config) -> Groups:
     reference = reference_scores(label_query, label_score, config.filter.reference, len(queries))
     query_key = np.array([id_hash(derived_id(text)) for text in queries], np.uint64)
     passage_key = np.array([id_hash(identifier) for identifier in problem.doc_ids], np.uint64)
-    reason = verdicts(
-        rules_of(config),
-        query,
-        positions(query) + 1,
-        score,
-        np.zeros(len(query)),
-        reference[query],
-        np.where(own >= 0, code[own] + 1, 0),
-        query_key[query],
-        passage_key[passage],
+    candidates = Candidates(
+        query=query,
+        passage=passage,
+        rank=positions(query) + 1,
+        score=score,
+        positive_similarity=np.zeros(len(query)),
+        excluded=np.where(own >= 0, code[own] + 1, 0),
+        passage_key=passage_key[passage],
+        reference=reference,
+        positive_rank=np.full(len(queries), np.inf),
+        query_key=query_key,
     )
+    reason = verdicts(rules_of(config), candidates)
     kept = reason == KEPT
     return Groups(
         spans(label_query, len(queries)),

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from datasets import Dataset
 from reference import (
+    NO_RULES,
     Columns,
     LookupModel,
     Parameters,
@@ -41,7 +42,6 @@ from negmine.results import read_verdicts
 from negmine.stages.encoding import encoder_identity
 from negmine.store.digests import DigestCache
 
-NO_MARGIN = {"relative_margin": None}
 DOCUMENT = Path(__file__).parents[2] / "docs" / "conformance.md"
 
 
@@ -121,7 +121,7 @@ def test_depth_does_not_follow_from_the_number_of_negatives(tmp_path: Path) -> N
     problem = one_query({"positive": 0.25, **{f"near {n}": 0.5 + n / 64 for n in range(20)}, "far": 0.125})
     parameters = Parameters(num_negatives=1, relative_margin=0.25)
     assert theirs(problem, parameters) == {}
-    assert ours(problem, tmp_path / "k", num_negatives=1, relative_margin=0.25) == {"query": ["far"]}
+    assert ours(problem, tmp_path / "k", num_negatives=1, relative_margin=0.25, **NO_RULES) == {"query": ["far"]}
     assert_same(pipeline_rows(problem, parameters, tmp_path / "max_rank"), their_rows(problem, parameters))
 
 
@@ -155,14 +155,14 @@ def test_no_negative_is_a_positive_in_other_letters(tmp_path: Path) -> None:
         ["The Ångström"],
     )
     assert theirs(problem, Parameters(num_negatives=4)) == {"query": problem.passages[1:]}
-    assert ours(problem, tmp_path, num_negatives=4, **NO_MARGIN) == {"query": ["One", "two"]}
+    assert ours(problem, tmp_path, num_negatives=4, **NO_RULES) == {"query": ["One", "two"]}
 
 
 def test_the_query_itself_is_no_negative(tmp_path: Path) -> None:
     """A passage with the text of the query is dropped, with a reason of its own."""
     problem = one_query({"positive": 0.5, "query": 1.0, "other": 0.25})
     assert theirs(problem, Parameters(num_negatives=2)) == {"query": ["query", "other"]}
-    assert ours(problem, tmp_path, num_negatives=2, **NO_MARGIN) == {"query": ["other"]}
+    assert ours(problem, tmp_path, num_negatives=2, **NO_RULES) == {"query": ["other"]}
     assert reasons(tmp_path)["d1"] == "query_text"
 
 
@@ -176,7 +176,7 @@ def test_equal_queries_share_their_positives(tmp_path: Path) -> None:
     )
     assert theirs(problem, Parameters(num_negatives=1)) == {"What is it?": ["b"], "what is IT?": ["a"]}
     # A query's id comes from its text, so these two would share one in a file with ids.
-    config = run_problem(problem, tmp_path, {"filter": {**NO_MARGIN, "num_negatives": 1}}, "npy")
+    config = run_problem(problem, tmp_path, {"filter": {**NO_RULES, "num_negatives": 1}}, "npy")
     assert by_anchor(exported(config)) == {"What is it?": ["c", "c"]}
 
 
@@ -193,7 +193,7 @@ def test_other_queries_do_not_change_how_deep_one_is_searched(tmp_path: Path) ->
     assert theirs(together, parameters)["query"] == ["passage 5"]
     assert theirs(repeated, parameters) == {"query": ["passage 5"]}
 
-    sections = {"mine": {"k": 5}, "filter": {**NO_MARGIN, "num_negatives": 1, "max_score": 0.72}}
+    sections = {"mine": {"k": 5}, "filter": {**NO_RULES, "num_negatives": 1, "max_score": 0.72}}
     runs = {"alone": alone, "together": together, "repeated": repeated}
     found = [by_anchor(exported(run_problem(problem, tmp_path / name, sections))) for name, problem in runs.items()]
     assert [negatives["query"] for negatives in found] == [["passage 5"]] * 3
@@ -215,9 +215,9 @@ def test_vectors_are_normalised_only_if_asked(tmp_path: Path) -> None:
     )
     one = Parameters(num_negatives=1)
     assert theirs(problem, one, model=LookupModel(problem, obeys=True)) == {"query": ["short"]}
-    assert ours(problem, tmp_path / "dot", num_negatives=1, **NO_MARGIN) == {"query": ["long"]}
+    assert ours(problem, tmp_path / "dot", num_negatives=1, **NO_RULES) == {"query": ["long"]}
     normalised = replace(problem, similarity="cosine")
-    assert ours(normalised, tmp_path / "cosine", num_negatives=1, **NO_MARGIN) == {"query": ["short"]}
+    assert ours(normalised, tmp_path / "cosine", num_negatives=1, **NO_RULES) == {"query": ["short"]}
 
 
 def test_candidates_and_positives_are_scored_alike() -> None:
@@ -279,14 +279,29 @@ def test_columns_have_fixed_names(output_format: str, their_names: list[str], ou
     assert list(our_rows(problem, Parameters(num_negatives=1, output_format=output_format))) == our_names
 
 
-def test_defaults_are_a_margin_and_five_negatives(tmp_path: Path) -> None:
-    """Theirs are three negatives and no margin."""
-    problem = one_query({"positive": 0.5, **{f"passage {n}": 0.5625 - n / 16 for n in range(8)}})
-    assert theirs(problem, Parameters()) == {"query": ["passage 0", "passage 1", "passage 2"]}
-    assert ours(problem, tmp_path / "a") == {"query": [f"passage {n}" for n in range(2, 7)]}
-    assert ours(problem, tmp_path / "b", num_negatives=3, **NO_MARGIN) == theirs(problem, Parameters())
+def test_defaults_are_a_limit_on_risk_and_five_negatives(tmp_path: Path) -> None:
+    """Theirs are three negatives and no rule: here they take nearly the text of the positive."""
+    words = [f"word{n}" for n in range(60)]
+    positive, nearly = " ".join(words), " ".join([*words[:-1], "other"])
+    scores = {positive: 0.5, nearly: 0.46875, **{f"passage {n}": 0.4375 - n / 32 for n in range(12)}}
+    problem = one_query(scores, [positive])
+    assert theirs(problem, Parameters()) == {"query": [nearly, "passage 0", "passage 1"]}
+    assert len(ours(problem, tmp_path / "a")["query"]) == 5
+    assert reasons(tmp_path / "a")["d1"] in ("near_duplicate", "risk")
+    assert 0 < risk_limit(tmp_path / "a") <= 0.5
+    explicit = {"risk": {"as_hard_as": 0.05, "max": 0.5}, "near_duplicates": {"jaccard": 0.8}}
+    ours(problem, tmp_path / "b", **explicit)
+    assert reasons(tmp_path / "b") == reasons(tmp_path / "a")
+    assert ours(problem, tmp_path / "c", num_negatives=3, **NO_RULES) == theirs(problem, Parameters())
+    assert risk_limit(tmp_path / "c") is None
     signature = inspect.signature(mine_hard_negatives).parameters
     assert {name: signature[name].default for name in vars(Parameters())} == vars(Parameters())
+
+
+def risk_limit(folder: Path) -> float | None:
+    """The limit on the probability of being relevant that a run chose."""
+    limit: float | None = json.loads((folder / "run" / "filter" / "report.json").read_text())["risk"]["limit"]
+    return limit
 
 
 def test_a_depth_beyond_the_corpus_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from negmine.errors import InputError, Where
 from negmine.readers import beir_files, read_corpus, read_pairs, read_qrels, read_queries
 from negmine.readers.bad_rows import BadRows
 from negmine.selection.identity import digest_array
+from negmine.stages.ingest.conflicts import no_labels
 from negmine.stages.ingest.documents import Corpus, Documents, TextIndex
 from negmine.stages.ingest.labels import Labels, Queries, QueryList
 from negmine.text import text_digest, text_key
@@ -110,9 +111,11 @@ class PairLabels:
         return "is not in the corpus" if corpus.from_file else "has no text, and data.corpus is not set"
 
 
-def qrels_labels(files: Files, config: Config, corpus: Corpus, bad_rows: BadRows) -> tuple[Queries, Labels, int]:
-    """Queries and labels of a collection with qrels, and how many labels were left out because
-    their document has no text. Grades below ``data.min_grade`` are no labels.
+def qrels_labels(
+    files: Files, config: Config, corpus: Corpus, bad_rows: BadRows
+) -> tuple[Queries, Labels, int, Labels]:
+    """Queries and labels of a collection with qrels, how many labels were left out because their
+    document has no text, and the judgements with a grade below ``data.min_grade``, which are no labels.
     """
     assert files.queries is not None
     assert files.qrels is not None
@@ -120,9 +123,9 @@ def qrels_labels(files: Files, config: Config, corpus: Corpus, bad_rows: BadRows
     for batch in read_queries(files.queries, config.data.columns, bad_rows):
         listed.add(batch.query_ids, batch.texts, batch.where, batch.lines)
     queries, _ = listed.finish(bad_rows)
-    query_ids, doc_ids, grades, lines = _judged(files.qrels, config.data.min_grade, bad_rows)
-    query = pc.fill_null(pc.index_in(query_ids, value_set=queries.ids), -1).to_numpy(zero_copy_only=False)
-    query, document = query.astype(np.int64), corpus.find_ids(doc_ids)
+    judged, below = _judged(files.qrels, config.data.min_grade, bad_rows)
+    query_ids, doc_ids, grades, lines = judged
+    query, document = _rows(query_ids, doc_ids, queries, corpus)
     blank = (query >= 0) & (document < 0) & corpus.is_blank(doc_ids)
     for row in np.flatnonzero(((query < 0) | (document < 0)) & ~blank).tolist():
         cause = f"the document id '{doc_ids[row].as_py()}' is not in {files.corpus}"
@@ -130,26 +133,52 @@ def qrels_labels(files: Files, config: Config, corpus: Corpus, bad_rows: BadRows
             cause = f"the query id '{query_ids[row].as_py()}' is not in {files.queries}"
         bad_rows.reject(Where(str(files.qrels), int(lines[row])), cause)
     use = (query >= 0) & (document >= 0)
-    return queries, Labels(query[use], document[use], grades[use]), int(blank.sum())
+    return queries, Labels(query[use], document[use], grades[use]), int(blank.sum()), _refused(below, queries, corpus)
 
 
-def _judged(path: Path, min_grade: float, bad_rows: BadRows) -> tuple[pa.Array, pa.Array, np.ndarray, np.ndarray]:
-    """Query ids, document ids, grades and lines of the judgements that reach ``min_grade``.
+Judged = tuple[pa.Array, pa.Array, np.ndarray, np.ndarray]
+"""Query ids, document ids, grades and lines of judgements."""
+
+
+def _refused(below: Judged, queries: Queries, corpus: Corpus) -> Labels:
+    """Judgements that are no labels, as rows; those of what is not there say nothing."""
+    if not len(below[0]):
+        return no_labels()
+    query, document = _rows(below[0], below[1], queries, corpus)
+    known = (query >= 0) & (document >= 0)
+    return Labels(query[known], document[known], below[2][known])
+
+
+def _rows(query_ids: pa.Array, doc_ids: pa.Array, queries: Queries, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the queries and of the documents with these ids, -1 where there is none: two int64 (m,)."""
+    query = pc.fill_null(pc.index_in(query_ids, value_set=queries.ids), -1).to_numpy(zero_copy_only=False)
+    return query.astype(np.int64), corpus.find_ids(doc_ids)
+
+
+def _judged(path: Path, min_grade: float, bad_rows: BadRows) -> tuple[Judged, Judged]:
+    """The judgements that reach ``min_grade``, and those that do not.
 
     Raises InputError when none does.
     """
-    query_ids, doc_ids = [pa.array([], pa.string())], [pa.array([], pa.string())]
-    grades, lines = [np.empty(0)], [np.empty(0, np.int64)]
+    found = tuple(
+        ([pa.array([], pa.string())], [pa.array([], pa.string())], [np.empty(0)], [np.empty(0, np.int64)])
+        for _ in range(2)
+    )
     for batch in read_qrels(path, bad_rows):
         reached = np.asarray(batch.grades, np.float64) >= min_grade
-        query_ids.append(pa.array(batch.query_ids, pa.string()).filter(pa.array(reached)))
-        doc_ids.append(pa.array(batch.doc_ids, pa.string()).filter(pa.array(reached)))
-        grades.append(np.asarray(batch.grades, np.float64)[reached])
-        lines.append(np.asarray(batch.lines, np.int64)[reached])
-    if not sum(map(len, lines)):
+        for (query_ids, doc_ids, grades, lines), mask in zip(found, (reached, ~reached), strict=True):
+            query_ids.append(pa.array(batch.query_ids, pa.string()).filter(pa.array(mask)))
+            doc_ids.append(pa.array(batch.doc_ids, pa.string()).filter(pa.array(mask)))
+            grades.append(np.asarray(batch.grades, np.float64)[mask])
+            lines.append(np.asarray(batch.lines, np.int64)[mask])
+    judged, below = (
+        (pa.concat_arrays(queries), pa.concat_arrays(documents), np.concatenate(grades), np.concatenate(lines))
+        for queries, documents, grades, lines in found
+    )
+    if not len(judged[0]):
         raise InputError(
             f"no judgement reaches grade {min_grade:g}",
             where=str(path),
             hint="Check data.qrels, data.split and data.min_grade.",
         )
-    return pa.concat_arrays(query_ids), pa.concat_arrays(doc_ids), np.concatenate(grades), np.concatenate(lines)
+    return judged, below

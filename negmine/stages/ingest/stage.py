@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from negmine.readers.bad_rows import BadRows
 from negmine.readers.lines import check_file
 from negmine.selection.identity import EXCLUSION_REASONS, excluded_passages
 from negmine.stages.base import Job, Stage, Task
+from negmine.stages.ingest.conflicts import Conflicts, find_conflicts, no_labels
 from negmine.stages.ingest.documents import Corpus, Documents
 from negmine.stages.ingest.labels import Labels, Queries
 from negmine.stages.ingest.sources import Files, PairLabels, add_corpus, qrels_labels
@@ -48,8 +50,8 @@ class IngestStage(Stage):
         spool = job.pending.path / ".tmp-documents.parquet"
         spool.parent.mkdir(parents=True, exist_ok=True)
         try:
-            corpus, queries, labels, counts = _read(files, config, spool, bad_rows)
-            return counts | _write(job, corpus, queries, labels, bad_rows)
+            corpus, queries, labels, conflicts, counts = _read(files, config, spool, bad_rows)
+            return counts | _write(job, corpus, queries, labels, conflicts, bad_rows)
         finally:
             spool.unlink(missing_ok=True)
 
@@ -62,8 +64,8 @@ class IngestStage(Stage):
 
 def _read(
     files: Files, config: Config, spool: Path, bad_rows: BadRows
-) -> tuple[Corpus, Queries, Labels, dict[str, int]]:
-    """All the files: documents, queries with a positive, labels as their rows, and counts."""
+) -> tuple[Corpus, Queries, Labels, Conflicts, dict[str, int]]:
+    """All the files: documents, queries with a positive, labels and conflicts as their rows, and counts."""
     documents = Documents(spool, config.data.metadata)
     try:
         if files.corpus is not None:
@@ -77,14 +79,16 @@ def _read(
         documents.close()
     corpus = Corpus(documents, bad_rows, from_file=files.corpus is not None)
     if pairs is not None:
-        queries, labels, blank_positives = pairs.resolve(corpus, bad_rows)
+        (queries, labels, blank_positives), refused = pairs.resolve(corpus, bad_rows), no_labels()
     else:
-        queries, labels, blank_positives = qrels_labels(files, config, corpus, bad_rows)
+        queries, labels, blank_positives, refused = qrels_labels(files, config, corpus, bad_rows)
     used = np.zeros(len(queries.ids), bool)
     used[labels.query] = True
     if not used.any():
         raise InputError("no query has a positive", where=str(files.pairs or files.qrels), hint="Check the data files.")
     row_of = np.cumsum(used) - 1
+    found = find_conflicts(queries, corpus, labels, refused)
+    conflicts = replace(found, query=row_of[found.query])
     counts = {
         "corpus_rows": documents.given,
         "query_rows": queries.given,
@@ -94,12 +98,15 @@ def _read(
         "queries_without_positive": int((~used).sum()),
         "rows_rejected": len(bad_rows),
     }
-    return corpus, queries.only(used), Labels(row_of[labels.query], labels.document, labels.grade), counts
+    return corpus, queries.only(used), Labels(row_of[labels.query], labels.document, labels.grade), conflicts, counts
 
 
-def _write(job: Job, corpus: Corpus, queries: Queries, labels: Labels, bad_rows: BadRows) -> dict[str, int]:
+def _write(
+    job: Job, corpus: Corpus, queries: Queries, labels: Labels, conflicts: Conflicts, bad_rows: BadRows
+) -> dict[str, int]:
     number, standing = queries.numbered()
     labels = labels.by_query(number)
+    conflicting, conflicting_pairs = conflicts.columns(number, corpus)
     query, passage, reason = excluded_passages(
         number[labels.query],
         labels.document,
@@ -120,10 +127,12 @@ def _write(job: Job, corpus: Corpus, queries: Queries, labels: Labels, bad_rows:
                 "query_id": queries.ids.take(labels.query),
                 "doc_id": corpus.ids.take(labels.document),
                 "grade": labels.grade,
+                "same_text": _same_text(queries, corpus, labels),
                 "query": number[labels.query],
                 "passage": corpus.passage[labels.document],
             },
         ),
+        ("conflicts.parquet", schemas.CONFLICTS, conflicting),
         (
             "excluded.parquet",
             schemas.EXCLUDED,
@@ -146,5 +155,20 @@ def _write(job: Job, corpus: Corpus, queries: Queries, labels: Labels, bad_rows:
         "queries": len(queries.ids),
         "distinct_queries": len(standing),
         "positives": len(labels.query),
+        "conflicting_labels": conflicting_pairs,
         "most_positives": int(np.bincount(number[labels.query]).max()),
+        "queries_with_several_positives": _several(number[labels.query], corpus.passage[labels.document]),
     }
+
+
+def _same_text(queries: Queries, corpus: Corpus, labels: Labels) -> np.ndarray:
+    """Which labelled documents, with or without their title, say what the query says: bool (l,)."""
+    asked = queries.digests[labels.query]
+    forms = (corpus.passage_digests[labels.document], corpus.text_digests[labels.document])
+    return np.logical_or(*((form == asked).all(axis=1) for form in forms))
+
+
+def _several(query: np.ndarray, passage: np.ndarray) -> int:
+    """How many queries have two different passages as positives."""
+    pairs = np.unique(np.stack([query, passage]), axis=1)
+    return int((np.bincount(pairs[0]) >= 2).sum())

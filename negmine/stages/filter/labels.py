@@ -1,0 +1,70 @@
+"""The labelled pairs as mine scored them, and which of them ``pairs.action: drop`` leaves in place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from negmine.arrays import find_pairs
+from negmine.selection.pairs import is_low
+from negmine.stages.base import Run
+from negmine.store.tables import read_columns, rows_between, to_numpy
+
+_COLUMNS = ("query_id", "doc_id", "score", "rank", "query", "passage")
+
+
+def positives_of(run: Run, start: int, stop: int) -> pa.Table:
+    """The labelled pairs of the queries [start, stop), by query: ids, score, rank, query, passage."""
+    return rows_between(run.file("mine", "positives.parquet"), "query", start, stop, _COLUMNS)
+
+
+def staying_positives(run: Run) -> pa.Table:
+    """All labelled pairs but those that are dropped."""
+    positives = read_columns(run.file("mine", "positives.parquet"), _COLUMNS)
+    return positives.filter(pa.array(stays(run, positives)))
+
+
+def stays(run: Run, positives: pa.Table) -> np.ndarray:
+    """Which of all labelled pairs of some queries are not dropped: bool (p,)."""
+    if run.config.pairs.action != "drop":
+        return np.ones(positives.num_rows, bool)
+    return ~(ranked_low(run, positives) | in_conflict(run, positives))
+
+
+def trusted(query: np.ndarray, staying: np.ndarray, queries: int) -> np.ndarray:
+    """Which pairs the reference score of their query is over: those that stay, or all where none does.
+
+    ``query`` (p,) counts from 0, ``staying`` bool (p,); the result is bool (p,).
+    """
+    left = np.bincount(query[staying], minlength=queries)
+    return staying | (left == 0)[query]
+
+
+def ranks_of(positives: pa.Table) -> np.ndarray:
+    """Where each positive was found, infinite when it was not: float64 (p,)."""
+    return to_numpy(pc.fill_null(positives["rank"].cast(pa.float64()), np.inf))
+
+
+def ranked_low(run: Run, positives: pa.Table) -> np.ndarray:
+    """Which of all labelled pairs of some queries rank worse than ``pairs.max_rank``: bool (p,)."""
+    return is_low(to_numpy(positives["query"]), ranks_of(positives), run.config.pairs.max_rank)
+
+
+def in_conflict(run: Run, positives: pa.Table) -> np.ndarray:
+    """Whose texts are also judged not relevant: bool (p,)."""
+
+    def read() -> tuple[np.ndarray, np.ndarray]:
+        table = read_columns(run.file("ingest", "conflicts.parquet"), ["query", "passage"])
+        return to_numpy(table["query"]), to_numpy(table["passage"])
+
+    return among(run, positives, *run.resource("conflicts", read))
+
+
+def among(run: Run, positives: pa.Table, query: np.ndarray, passage: np.ndarray) -> np.ndarray:
+    """Which labelled pairs are among the pairs ``query``, ``passage`` (in any order): bool (p,)."""
+    pairs = np.unique(np.stack([query, passage]), axis=1)
+    passages = run.manifest("ingest").counts["passages"]
+    place = find_pairs(to_numpy(positives["query"]), to_numpy(positives["passage"]), pairs[0], pairs[1], passages)
+    found: np.ndarray = place >= 0
+    return found

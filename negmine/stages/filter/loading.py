@@ -1,0 +1,146 @@
+"""A part of mine with all that the rules need to know of its candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from negmine import schemas
+from negmine.arrays import find_pairs
+from negmine.selection.candidates import Candidates
+from negmine.selection.groups import same_group
+from negmine.selection.identity import EXCLUSION_REASONS
+from negmine.selection.near_duplicates import near_duplicates
+from negmine.selection.verdicts import NearDuplicates, reference_scores
+from negmine.stages.base import Run
+from negmine.stages.filter.labels import positives_of, ranks_of, stays, trusted
+from negmine.stages.texts import StandingTable, passage_texts
+from negmine.store.tables import read_columns, rows_between, to_numpy
+
+
+@dataclass(frozen=True)
+class MinedPart:
+    """The rows of one part of mine, in its order; queries are counted from ``start`` in ``candidates``."""
+
+    name: str
+    start: int
+    stop: int
+    table: pa.Table
+    named: pa.Table
+    """``query_id`` and ``id_hash`` of the queries (stop - start,)."""
+    candidates: Candidates
+
+
+def mined_parts(run: Run) -> list[tuple[str, int, int]]:
+    """Every part of mine: its name without ending, its first query and the one after its last."""
+    queries = run.manifest("ingest").counts["distinct_queries"]
+    size = run.manifest("mine").made_from["config"]["mine.part_queries"]
+    paths = sorted(part.path for part in run.manifest("mine").parts if part.path.startswith("part-"))
+    return [(path.removesuffix(".parquet"), i * size, min((i + 1) * size, queries)) for i, path in enumerate(paths)]
+
+
+def load_part(run: Run, name: str, start: int, stop: int, exclude_same: Sequence[str]) -> MinedPart:
+    """One of ``mined_parts``."""
+    table = read_columns(run.file("mine", f"{name}.parquet"), schemas.CANDIDATES.names)
+    query, passage = to_numpy(table["query"]) - start, to_numpy(table["passage"])
+    positives = positives_of(run, start, stop)
+    of_query, of_passage = to_numpy(positives["query"]) - start, to_numpy(positives["passage"])
+    used = trusted(of_query, stays(run, positives), stop - start)
+    scores = to_numpy(positives["score"])[used]
+    reference = reference_scores(of_query[used], scores, run.config.filter.reference, stop - start)
+    named = queries_of(run).slice(start, stop, ["query_id", "id_hash"])
+    candidates = Candidates(
+        query=query,
+        passage=passage,
+        rank=to_numpy(table["rank"]),
+        score=to_numpy(table["score"]),
+        positive_similarity=to_numpy(table["positive_similarity"]),
+        excluded=excluded_codes(run, start, stop, query, passage),
+        passage_key=passage_keys(run)[passage],
+        reference=reference,
+        positive_rank=_best(of_query[used], ranks_of(positives)[used], stop - start),
+        query_key=to_numpy(named["id_hash"]),
+        same=tuple(same_value(run, column, query, passage, of_query, of_passage) for column in exclude_same),
+    )
+    return MinedPart(name, start, stop, table, named, candidates)
+
+
+def queries_of(run: Run) -> StandingTable:
+    """The rows that stand for queries."""
+    return run.resource("queries", lambda: StandingTable(run.file("ingest", "queries.parquet"), "query"))
+
+
+def passages_of(run: Run) -> StandingTable:
+    """The rows that stand for passages."""
+    return run.resource("passages", lambda: StandingTable(run.file("ingest", "corpus.parquet"), "passage"))
+
+
+def near_duplicates_of(run: Run, candidates: Candidates, start: int, jaccard: float) -> NearDuplicates:
+    """The rule that compares candidates' texts with those of their queries' positives.
+
+    ``start`` is the number of the first query of ``candidates``.
+    """
+    path = run.file("mine", "positives.parquet")
+    positives = rows_between(path, "query", start, start + candidates.queries, ["query", "passage"])
+    of_query, of_passage = to_numpy(positives["query"]) - start, to_numpy(positives["passage"])
+    return near_duplicates_among(run, candidates, of_query, of_passage, jaccard)
+
+
+def near_duplicates_among(
+    run: Run, candidates: Candidates, of_query: np.ndarray, of_passage: np.ndarray, jaccard: float
+) -> NearDuplicates:
+    """The same for positives that are given: query (ascending, as in ``candidates``) and passage (p,)."""
+    offsets = np.searchsorted(of_query, np.arange(candidates.queries + 1))
+
+    def near(rows: np.ndarray) -> np.ndarray:
+        query = candidates.query[rows]
+        counts = np.diff(offsets)[query]
+        which = np.repeat(np.arange(len(rows)), counts)
+        first = np.cumsum(counts) - counts
+        positive = of_passage[np.arange(len(which)) - first[which] + offsets[query][which]]
+        candidate = candidates.passage[rows][which]
+        numbers, place = np.unique(np.concatenate([candidate, positive]), return_inverse=True)
+        texts = passage_texts(passages_of(run).take(numbers, ["title", "text"])).to_pylist()
+        found = near_duplicates(texts, place[: len(which)], texts, place[len(which) :], jaccard)
+        return np.bincount(which[found], minlength=len(rows)) > 0
+
+    return near
+
+
+def _best(query: np.ndarray, rank: np.ndarray, queries: int) -> np.ndarray:
+    best = np.full(queries, np.inf)
+    np.minimum.at(best, query, rank)
+    return best
+
+
+def passage_keys(run: Run) -> np.ndarray:
+    """What seeds draws of each passage: uint64, by its number."""
+    return run.resource("passage_keys", lambda: to_numpy(passages_of(run).column("id_hash")))
+
+
+def excluded_codes(run: Run, start: int, stop: int, query: np.ndarray, passage: np.ndarray) -> np.ndarray:
+    """``Candidates.excluded`` of some (query, passage), counted from the query ``start``: (n,)."""
+    columns = ["query", "passage", "reason"]
+    rows = rows_between(run.file("ingest", "excluded.parquet"), "query", start, stop, columns)
+    codes = to_numpy(pc.index_in(rows["reason"], value_set=pa.array(EXCLUSION_REASONS))) + 1
+    passages = run.manifest("ingest").counts["passages"]
+    row = find_pairs(query, passage, to_numpy(rows["query"]) - start, to_numpy(rows["passage"]), passages)
+    return np.where(row >= 0, codes[row], 0)
+
+
+def same_value(
+    run: Run, column: str, query: np.ndarray, passage: np.ndarray, of_query: np.ndarray, of_passage: np.ndarray
+) -> np.ndarray:
+    """Whether candidates (n,) have the value of a positive (p,) of their query in a metadata column: bool (n,)."""
+
+    def values() -> tuple[np.ndarray, np.ndarray]:
+        table = read_columns(run.file("ingest", "corpus.parquet"), ["passage", column])
+        codes = table[column].combine_chunks().dictionary_encode().indices
+        return to_numpy(table["passage"]), to_numpy(pc.fill_null(codes, -1))
+
+    known = run.resource(f"metadata {column}", values)
+    return same_group(query, passage, of_query, of_passage, *known, run.manifest("ingest").counts["passages"])

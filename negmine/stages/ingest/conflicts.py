@@ -1,0 +1,61 @@
+"""Judgements that contradict each other: the same texts once relevant and once not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from negmine.stages.ingest.documents import Corpus
+from negmine.stages.ingest.labels import Labels, Queries
+
+
+@dataclass(frozen=True)
+class Conflicts:
+    """Judgements below ``data.min_grade`` whose texts are labelled as a pair as well: four arrays (c,).
+
+    The query's id as it was judged, the row of a labelled query with its text, the row of the document,
+    the grade.
+    """
+
+    query_ids: pa.Array
+    query: np.ndarray
+    document: np.ndarray
+    grade: np.ndarray
+
+    def columns(self, number: np.ndarray, corpus: Corpus) -> tuple[dict[str, object], int]:
+        """Columns of ``conflicts.parquet``, and how many labelled pairs are concerned.
+
+        ``number`` gives the number of each row of the queries.
+        """
+        query, passage = number[self.query], corpus.passage[self.document]
+        order = np.lexsort((np.arange(len(query)), passage, query))
+        columns = {
+            "query_id": self.query_ids.take(pa.array(order)),
+            "doc_id": corpus.ids.take(pa.array(self.document[order])),
+            "grade": self.grade[order],
+            "query": query[order],
+            "passage": passage[order],
+        }
+        return columns, len(np.unique(np.stack([query, passage]), axis=1).T)
+
+
+def find_conflicts(queries: Queries, corpus: Corpus, labels: Labels, refused: Labels) -> Conflicts:
+    """Those of the ``refused`` judgements that contradict ``labels``; rows are those of all ``queries``."""
+    number, _ = queries.numbered()
+    labelled, judged = (number[of.query] * corpus.passages + corpus.passage[of.document] for of in (labels, refused))
+    pairs, first = np.unique(labelled, return_index=True)
+    place = np.minimum(np.searchsorted(pairs, judged), len(pairs) - 1)
+    rows = np.flatnonzero(pairs[place] == judged)
+    return Conflicts(
+        queries.ids.take(pa.array(refused.query[rows])),
+        labels.query[first[place[rows]]],
+        refused.document[rows],
+        refused.grade[rows],
+    )
+
+
+def no_labels() -> Labels:
+    """No judgements at all."""
+    return Labels(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
