@@ -13,17 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from negmine.config import Config
-from negmine.errors import ArtifactError, UsageError
+from negmine.errors import UsageError
 from negmine.selection.verdicts import explanation, reference_scores
 from negmine.stages.texts import StandingTable
 from negmine.store.files import read_json
 from negmine.store.manifest import Manifest
-from negmine.store.tables import iter_batches, rows_between
+from negmine.store.steady import steady
+from negmine.store.tables import iter_batches, rows_between, to_numpy
 from negmine.store.workdir import WorkDir
 from negmine.text import passage_text
 
 T = TypeVar("T")
-_TRIES = 5
 _LOOKED_AT = 20_000
 _STAGES = ("filter", "mine", "ingest")
 _MADE_FROM = (
@@ -31,7 +31,6 @@ _MADE_FROM = (
     ("filter", "ingest", ("queries",)),
     ("mine", "ingest", ("corpus", "queries", "positives")),
 )
-"""Outputs that a stage must have been made from, for rows of both to be about the same numbers."""
 _COLUMNS = (
     "doc_id",
     "retriever",
@@ -39,6 +38,7 @@ _COLUMNS = (
     "score",
     "positive_similarity",
     "reference",
+    "risk",
     "verdict",
     "reason",
     "position",
@@ -48,11 +48,14 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class ExplainedPositive:
-    """A labelled positive passage with its score."""
+    """A labelled positive passage with its score, its rank (None: deeper than was searched) and what was
+    found about the pair (nothing when ``pairs.action`` is keep)."""
 
     doc_id: str
     text: str
     score: float
+    rank: int | None
+    findings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class ExplainedCandidate:
 
     ``rank`` counts from 1 over what ``retriever`` found, and is None for a random fill;
     ``position`` counts the kept ones from 1, and is None for the dropped;
-    ``positive_similarity`` is the greatest cosine to a positive, None for a random fill.
+    ``positive_similarity`` is the greatest cosine to a positive, None for a random fill; ``risk`` is the
+    probability of being relevant, None for a random fill and in a run without ``filter.risk``.
     """
 
     doc_id: str
@@ -70,6 +74,7 @@ class ExplainedCandidate:
     rank: int | None
     score: float
     positive_similarity: float | None
+    risk: float | None
     verdict: str
     reason: str
     explanation: str
@@ -137,46 +142,32 @@ def starved_ids(config: Config, count: int) -> tuple[list[str], int]:
     return _steady(config, read)
 
 
+def riskiest_ids(config: Config, count: int) -> list[str]:
+    """Ids of the ``count`` queries with the likeliest false negative, or of all that have a negative.
+
+    In the order of the greatest risk among their mined negatives; ties by the order of the queries.
+    Raises UsageError when the run has no risks.
+    """
+
+    def read(run: _Run) -> list[str]:
+        greatest = run.greatest_risks()
+        if greatest is None:
+            raise UsageError(
+                "this run has no risks: its filter.risk is null",
+                hint="Set filter.risk and run filter again, such as --set filter.risk.max=0.5.",
+            )
+        worst = np.argsort(-greatest, kind="stable")[:count]
+        chosen = worst[np.isfinite(greatest[worst])]
+        ordered = np.sort(chosen)
+        names = run.queries().take(ordered, ["query_id"])["query_id"].to_pylist()
+        return [names[place] for place in np.searchsorted(ordered, chosen)]
+
+    return _steady(config, read)
+
+
 def _steady(config: Config, read: Callable[[_Run], T]) -> T:
-    """What ``read`` makes of one state of the run: once more when a command replaced a stage meanwhile."""
-    root = Path(config.work_dir)
-    tries = 0
-    while True:
-        tries += 1
-        work = WorkDir(root)
-        manifests = _manifests(work)
-        try:
-            value = read(_Run(work, manifests))
-        except Exception:  # also what a mixture of two states leads to
-            if tries == _TRIES or _manifests(work) == manifests:
-                raise
-            continue
-        if tries == _TRIES or _manifests(work) == manifests:
-            work.digests.save()
-            return value
-
-
-def _manifests(work: WorkDir) -> dict[str, Manifest]:
-    """Manifests of the stages that are read. Raises ArtifactError when they do not belong together."""
-    found = {}
-    for stage in _STAGES:
-        manifest = work.manifest(stage)
-        if manifest is None:
-            raise ArtifactError(
-                "filter has not finished in this run" if stage == "filter" else f"{stage} is missing in this run",
-                where=str(work.root),
-                hint="Run: negmine run -c CONFIG",
-            )
-        found[stage] = manifest
-    for stage, earlier, outputs in _MADE_FROM:
-        used = found[stage].made_from["upstream"]
-        if any(used.get(f"{earlier} {output}") != found[earlier].outputs[output] for output in outputs):
-            raise ArtifactError(
-                f"{stage} was made from an earlier {earlier} than the one that is there",
-                where=str(work.root),
-                hint="Run: negmine run -c CONFIG",
-            )
-    return found
+    """What ``read`` makes of one state of the run."""
+    return steady(Path(config.work_dir), _STAGES, _MADE_FROM, lambda work, manifests: read(_Run(work, manifests)))
 
 
 class _Run:
@@ -192,6 +183,17 @@ class _Run:
 
     def queries(self) -> StandingTable:
         return StandingTable(self.file("ingest", "queries.parquet"), "query")
+
+    def greatest_risks(self) -> np.ndarray | None:
+        """The greatest risk among each query's mined negatives: (q,), -inf without any; None without risks."""
+        if self._manifests["filter"].made_from["config"].get("filter.risk.weights") is None:
+            return None
+        greatest = np.full(len(self.queries()), -np.inf)
+        for part in self._verdict_parts():
+            for batch in iter_batches(self.file("filter", part), ["query", "risk", "verdict"], rows=1 << 20):
+                rows = batch.filter(pc.and_(pc.equal(batch["verdict"], "kept"), pc.is_valid(batch["risk"])))
+                np.maximum.at(greatest, to_numpy(rows["query"]), to_numpy(rows["risk"]))
+        return greatest
 
     def explained(self, query_ids: Sequence[str]) -> list[ExplainedQuery]:
         number = self._numbers(query_ids)
@@ -211,9 +213,7 @@ class _Run:
                     ids=names[query],
                     text=texts[query],
                     reference=rows[0]["reference"] if rows else self._reference(labelled),
-                    positives=tuple(
-                        ExplainedPositive(row["doc_id"], passage[row["passage"]], row["score"]) for row in labelled
-                    ),
+                    positives=tuple(_positive(row, passage[row["passage"]]) for row in labelled),
                     candidates=tuple(_candidate(row, passage[row["passage"]]) for row in rows),
                 )
             )
@@ -245,20 +245,21 @@ class _Run:
         return found
 
     def _candidates(self, query: int) -> list[dict[str, Any]]:
-        manifest = self._manifests["filter"]
-        parts = sorted(part.path for part in manifest.parts if part.path.startswith("part-"))
-        part = parts[query // self._manifests["mine"].made_from["config"]["mine.part_queries"]]
+        part = self._verdict_parts()[query // self._manifests["mine"].made_from["config"]["mine.part_queries"]]
         rows: list[dict[str, Any]] = rows_between(
-            self._work.file(manifest, part), "query", query, query + 1, _COLUMNS
+            self.file("filter", part), "query", query, query + 1, _COLUMNS
         ).to_pylist()
         return rows
 
+    def _verdict_parts(self) -> list[str]:
+        return sorted(part.path for part in self._manifests["filter"].parts if part.path.startswith("part-"))
+
     def _positives(self, query: int) -> list[dict[str, Any]]:
-        path = self.file("mine", "positives.parquet")
-        rows: list[dict[str, Any]] = rows_between(
-            path, "query", query, query + 1, ["doc_id", "score", "passage"]
-        ).to_pylist()
-        return rows
+        listed = any(part.path == "pairs.parquet" for part in self._manifests["filter"].parts)
+        path = self.file("filter", "pairs.parquet") if listed else self.file("mine", "positives.parquet")
+        columns = ["doc_id", "score", "rank", "passage", *(["findings", "dropped"] if listed else [])]
+        rows = rows_between(path, "query", query, query + 1, columns).to_pylist()
+        return [{"findings": [], "dropped": False, **row} for row in rows]
 
     def _passages(self, tables: Sequence[Sequence[Mapping[str, Any]]]) -> dict[int, str]:
         """The text of every passage in the rows."""
@@ -270,12 +271,16 @@ class _Run:
     def _reference(self, positives: Sequence[Mapping[str, Any]]) -> float:
         """The reference score of a query without candidates, which has no row that says it."""
         how = self._manifests["filter"].made_from["config"]["filter.reference"]
-        scores = np.array([row["score"] for row in positives])
+        scores = np.array([row["score"] for row in ([row for row in positives if not row["dropped"]] or positives)])
         return float(reference_scores(np.zeros(len(scores), np.int64), scores, how, 1)[0])
 
 
+def _positive(row: Mapping[str, Any], text: str) -> ExplainedPositive:
+    return ExplainedPositive(row["doc_id"], text, row["score"], row["rank"], tuple(row["findings"]))
+
+
 def _candidate(row: Mapping[str, Any], text: str) -> ExplainedCandidate:
-    names = ("doc_id", "retriever", "rank", "score", "positive_similarity", "verdict", "reason", "position")
+    names = ("doc_id", "retriever", "rank", "score", "positive_similarity", "risk", "verdict", "reason", "position")
     return ExplainedCandidate(text=text, explanation=explanation(row["reason"]), **{name: row[name] for name in names})
 
 

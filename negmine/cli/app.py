@@ -14,7 +14,7 @@ from negmine.errors import EXIT_CODES
 _SECTIONS = {
     "Commands": ("run", "init"),
     "One stage at a time": ("ingest", "embed", "index", "mine", "filter", "export"),
-    "Look at a run": ("status", "plan", "explain", "clean", "schema"),
+    "Look at a run": ("status", "plan", "explain", "sweep", "clean", "schema"),
 }
 
 

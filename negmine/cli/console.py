@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _LOG_SECONDS = 30.0
 _FILE_COLUMNS = 120
-_GAP = 2
+_GAP = 3
+_LEAST_FOLDED = 10
 _LONGEST_ERROR = 1600
 # The next step after an error that names none of its own, by exit code.
 _NEXT = {
@@ -117,21 +118,26 @@ _STYLES = {
 
 
 def _rendered(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, *, colour: bool) -> str:
-    """A table of at most ``width`` columns, without spaces at the ends of lines."""
+    """A table of at most ``width`` columns, without spaces at the ends of lines.
+
+    It is wider where only cutting a cell would make it fit: half a number is a wrong one.
+    """
     from rich import box
     from rich.console import Console as RichConsole
     from rich.table import Table
     from rich.text import Text
 
     shown = _fitting(columns, rows, width)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, _GAP, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, _GAP - 1, 0, 0))
     for i in shown:
         name = columns[i].rstrip(">?~")
         marks = columns[i][len(name) :]
         table.add_column(name, justify="right" if ">" in marks else "left", overflow="fold", no_wrap="~" not in marks)
     for row in rows:
         table.add_row(*(Text(row[i], style=_STYLES.get(row[i], "")) for i in shown))
-    console = RichConsole(width=width, highlight=False, force_terminal=colour)
+    whole = sum(_wide(columns, rows, i) for i in shown if "~" not in columns[i])
+    folded = sum(_LEAST_FOLDED for i in shown if "~" in columns[i])
+    console = RichConsole(width=max(width, whole + folded), highlight=False, force_terminal=colour)
     with console.capture() as capture:
         console.print(table)
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
@@ -140,11 +146,15 @@ def _rendered(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int,
 def _fitting(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
     """Columns to show: all, but those marked ``?`` only while there is room."""
     shown = list(range(len(columns)))
-    wide = [max([len(columns[i].rstrip(">?~")), *(len(row[i]) for row in rows)]) + _GAP for i in shown]
+    wide = [_wide(columns, rows, i) for i in shown]
     for i in reversed(range(len(columns))):
-        if sum(wide[j] for j in shown) > width and "?" in columns[i]:
+        if sum(wide[j] for j in shown) - _GAP > width and "?" in columns[i]:
             shown.remove(i)
     return shown
+
+
+def _wide(columns: Sequence[str], rows: Sequence[Sequence[str]], i: int) -> int:
+    return max(len(columns[i].rstrip(">?~")), *(len(row[i]) for row in rows), 0) + _GAP
 
 
 class ProgressReporter:

@@ -19,11 +19,17 @@ from negmine.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from negmine.config import Config
-    from negmine.explain import ExplainedCandidate, ExplainedQuery
+    from negmine.explain import ExplainedCandidate, ExplainedPositive, ExplainedQuery
+
+    _Column = tuple[str, Callable[[ExplainedCandidate], str]]
 
 QueryIds = Annotated[list[str] | None, typer.Argument(help="Ids of the queries to explain.", metavar="QUERY_ID")]
 Random = Annotated[int | None, typer.Option(min=1, help="Explain N queries, drawn by the seed.", metavar="N")]
 Starved = Annotated[bool, typer.Option("--starved", help="Explain queries that came out short of negatives.")]
+Riskiest = Annotated[
+    int | None,
+    typer.Option(min=1, help="Explain the N queries whose negatives are likeliest to be false.", metavar="N"),
+]
 Count = Annotated[
     int | None, typer.Option("-n", min=1, help="How many of the starved queries (default: 10).", metavar="N")
 ]
@@ -33,7 +39,8 @@ Full = Annotated[bool, typer.Option("--full", help="Show whole texts, and each r
 _STARVED_SHOWN = 10
 _FILE_COLUMNS = 120
 _LEAST_TEXT = 16
-_ROOM_FOR_ALL = 80
+_SPARE = ("to pos.>", "source")
+"""Columns that are left out when the room does not suffice."""
 _GAP = "  "
 
 
@@ -42,8 +49,9 @@ _GAP = "  "
     help=example(
         "Show every candidate of a query with its score, its verdict and why.",
         "negmine explain -c negmine.yaml q17",
-        "negmine explain -c negmine.yaml q17 --reason relative_margin --full",
+        "negmine explain -c negmine.yaml q17 --reason risk --full",
         "negmine explain -c negmine.yaml --starved -n 3   queries that came out short",
+        "negmine explain -c negmine.yaml --riskiest 3     likeliest false negatives",
         "negmine explain -c negmine.yaml --random 3       the same three every time",
     ),
 )
@@ -53,6 +61,7 @@ def explain_queries(
     console: Console,
     query_ids: QueryIds = None,
     random: Random = None,
+    riskiest: Riskiest = None,
     starved: Starved = False,
     count: Count = None,
     reason: Reason = None,
@@ -63,15 +72,16 @@ def explain_queries(
     from negmine.explain import explain
     from negmine.selection.verdicts import reason_names
 
-    if bool(query_ids) + (random is not None) + starved != 1:
-        raise UsageError("explain takes ids of queries, or --random N, or --starved", hint="Give one of them.")
+    if bool(query_ids) + (random is not None) + (riskiest is not None) + starved != 1:
+        choices = "ids of queries, or --random N, or --riskiest N, or --starved"
+        raise UsageError(f"explain takes {choices}", hint="Give one of them.")
     if count is not None and not starved:
         raise UsageError("-n goes with --starved", hint="Add --starved, or leave out -n.")
     reasons = reason_names(config.filter.exclude_same)
     if reason is not None and reason not in reasons:
         hint = nearest(reason, reasons) or f"Reasons are {', '.join(reasons)}."
         raise UsageError(f"there is no reason '{reason}'", hint=hint)
-    queries = explain(config, query_ids or _chosen(config, console, random, count or _STARVED_SHOWN))
+    queries = explain(config, query_ids or _chosen(config, console, random, riskiest, count or _STARVED_SHOWN))
     _warn_of_changes(config, console)
     width = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else _FILE_COLUMNS
     for i, query in enumerate(queries):
@@ -85,10 +95,15 @@ def _with_reason(query: ExplainedQuery, reason: str | None) -> tuple[ExplainedCa
     return tuple(each for each in query.candidates if reason in (None, each.reason))
 
 
-def _chosen(config: Config, console: Console, random: int | None, count: int) -> list[str]:
-    """Ids of random queries, or of starved ones."""
-    from negmine.explain import random_ids, starved_ids
+def _chosen(config: Config, console: Console, random: int | None, riskiest: int | None, count: int) -> list[str]:
+    """Ids of random queries, of the riskiest, or of starved ones."""
+    from negmine.explain import random_ids, riskiest_ids, starved_ids
 
+    if riskiest is not None:
+        ids = riskiest_ids(config, riskiest)
+        if not ids:
+            console.note("no query has a mined negative")
+        return ids
     if random is not None:
         return random_ids(config, random)
     ids, total = starved_ids(config, count)
@@ -109,6 +124,8 @@ def _warn_of_changes(config: Config, console: Console) -> None:
 
 def _explained(query: ExplainedQuery, width: int, *, full: bool, reason: str | None) -> Iterator[str]:
     """The lines that explain one query."""
+    from rich.cells import cell_len
+
     yield from _folded(f"{query.query_id}{_GAP}", query.text, width, full=full)
     others = [name for name in query.ids if name != query.query_id]
     if others:
@@ -119,36 +136,45 @@ def _explained(query: ExplainedQuery, width: int, *, full: bool, reason: str | N
     only = "" if reason is None else f", {len(candidates)} with reason {reason}"
     yield f"reference score {query.reference:.3f}, {counted}{only}"
     yield ""
-    positives = [[p.doc_id, f"{p.score:.3f}", p.text] for p in query.positives]
     if full:
-        for doc_id, score, text in positives:
-            yield f"{doc_id}{_GAP}{score}{_GAP}a labelled positive"
-            yield from _folded(" " * 4, text, width, full=True)
+        for positive in query.positives:
+            words = _GAP.join([positive.doc_id, _place(positive), f"{positive.score:.3f}", "a labelled positive"])
+            yield ": ".join([words, *([_found(positive)] if positive.findings else [])])
+            yield from _folded(" " * 4, positive.text, width, full=True)
         for each in candidates:
             rank = "-" if each.rank is None else f"#{each.rank}"
-            words = _GAP.join([each.doc_id, each.retriever, rank, f"{each.score:.3f}", _verdict(each)])
+            words = _GAP.join([each.doc_id, each.retriever, rank, f"{each.score:.3f}", *_risk(each), _verdict(each)])
             yield ""
             yield _coloured(f"{words}{_GAP}{each.reason}: {each.explanation}", each)
             yield from _folded(" " * 4, each.text, width, full=True)
         return
-    yield from _grid(["positive", "score>", "text"], positives, width)
+    positives = [[p.doc_id, _place(p), f"{p.score:.3f}", _found(p), p.text] for p in query.positives]
+    shown = _grid(["positive", "rank>", "score>", "findings", "text"], positives, width)
+    if max(map(cell_len, shown)) > width or not any(positive.findings for positive in query.positives):
+        rows = [[*row[:3], row[4]] for row in positives]
+        shown = _grid(["positive", "rank>", "score>", "text"], rows, width)
+    yield from shown
     if not candidates:
         return
     yield ""
-    columns: list[tuple[str, Callable[[ExplainedCandidate], str]]] = [
+    columns: list[_Column] = [
         ("rank>", lambda each: "" if each.rank is None else str(each.rank)),
         ("candidate", lambda each: each.doc_id),
         ("source", lambda each: each.retriever),
         ("score>", lambda each: f"{each.score:.3f}"),
         ("to pos.>", lambda each: "" if each.positive_similarity is None else f"{each.positive_similarity:.3f}"),
+        *([("risk>", lambda each: _percent(each.risk))] if any(each.risk is not None for each in candidates) else []),
         ("verdict", _verdict),
         ("reason", lambda each: each.reason),
         ("text", lambda each: each.text),
     ]
-    if width < _ROOM_FOR_ALL:
-        columns = [column for column in columns if column[0] != "to pos.>"]
-    rows = [[words(each) for _, words in columns] for each in candidates]
-    head, *lines = _grid([name for name, _ in columns], rows, width)
+    shown = _grid_of(columns, candidates, width)
+    for spare in _SPARE:
+        if max(map(cell_len, shown)) <= width:
+            break
+        columns = [column for column in columns if column[0] != spare]
+        shown = _grid_of(columns, candidates, width)
+    head, *lines = shown
     yield head
     yield from (_coloured(line, each) for line, each in zip(lines, candidates, strict=True))
     yield ""
@@ -165,6 +191,22 @@ def _legend(candidates: Sequence[ExplainedCandidate], width: int) -> Iterator[st
         yield from _folded(f"{name:<{wide}}{_GAP}{count:>5}{_GAP}", words, width, full=True)
 
 
+def _place(positive: ExplainedPositive) -> str:
+    return "-" if positive.rank is None else f"#{positive.rank}"
+
+
+def _found(positive: ExplainedPositive) -> str:
+    return ", ".join(positive.findings)
+
+
+def _percent(risk: float | None) -> str:
+    return "" if risk is None else f"{risk:.1%}"
+
+
+def _risk(candidate: ExplainedCandidate) -> tuple[str, ...]:
+    return () if candidate.risk is None else (f"risk {_percent(candidate.risk)}",)
+
+
 def _verdict(candidate: ExplainedCandidate) -> str:
     return candidate.verdict if candidate.position is None else f"{candidate.verdict} {candidate.position}"
 
@@ -173,6 +215,11 @@ def _coloured(line: str, candidate: ExplainedCandidate) -> str:
     if not sys.stdout.isatty() or "NO_COLOR" in os.environ:
         return line
     return typer.style(line, fg="green", bold=True) if candidate.verdict == "kept" else typer.style(line, dim=True)
+
+
+def _grid_of(columns: Sequence[_Column], candidates: Sequence[ExplainedCandidate], width: int) -> list[str]:
+    rows = [[words(each) for _, words in columns] for each in candidates]
+    return _grid([name for name, _ in columns], rows, width)
 
 
 def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:

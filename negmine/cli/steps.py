@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -120,10 +122,25 @@ def _warn(console: Console, result: RunResult) -> None:
                 f"{counts['short_queries']:,} of {queries:,} queries have fewer negatives than filter.num_negatives,"
                 f" {counts['queries_without_any']:,} have none; which ones is in filter/report.json"
             )
+        recall = stage.manifest.facts.get("recall") if stage.stage == "mine" else None
+        if recall and recall["fallback"]:
+            console.note(
+                f"mine searched exactly: with {recall['lists']:,} lists, recall@{recall['k']} is"
+                f" {recall['recall']:.3f} where exact search is as fast (index.recall_target: {recall['target']})"
+            )
         if stage.stage == "export":
             for key, rows in counts.items():
                 if key.startswith("rows:") and not rows:
                     console.warn(f"{key.removeprefix('rows:')} has no rows: no query has the negatives it needs")
+
+
+def _leak(leak: Mapping[str, Any] | None) -> str:
+    """The share of hidden positives that became negatives, where it was measured on enough queries to mean much."""
+    from negmine.selection.bootstrap import ENOUGH_QUERIES
+
+    if not leak or leak["rate"] is None or leak["queries"] < ENOUGH_QUERIES:
+        return ""
+    return f", leak {leak['rate']:.1%}"
 
 
 def outcome(stage: StageResult) -> str:
@@ -132,7 +149,9 @@ def outcome(stage: StageResult) -> str:
     if stage.stage == "ingest":
         return f"{counts['distinct_queries']:,} queries, {counts['passages']:,} passages"
     if stage.stage == "filter":
-        return f"{counts['negatives']:,} negatives"
+        suspicious = counts.get("suspicious_pairs", 0)
+        pairs = f", {suspicious:,} suspicious pairs" if suspicious else ""
+        return f"{counts['negatives']:,} negatives{pairs}{_leak(stage.manifest.facts.get('leak'))}"
     if stage.stage == "export":
         rows: dict[str, int] = {}
         for part in stage.manifest.parts:
@@ -140,4 +159,20 @@ def outcome(stage: StageResult) -> str:
                 rows[part.task] = rows.get(part.task, 0) + part.rows
         return ", ".join(f"{count:,} rows" for count in rows.values())
     words = {"embed": "vectors", "index": "vectors", "mine": "candidates"}
-    return f"{counts[words[stage.stage]]:,} {words[stage.stage]}"
+    reused = f", {counts['reused']:,} of them reused" if counts.get("reused") else ""
+    search = _lists(stage) if stage.stage == "index" else _recall(stage.manifest.facts.get("recall"))
+    return f"{counts[words[stage.stage]]:,} {words[stage.stage]}{reused}{search}"
+
+
+def _lists(stage: StageResult) -> str:
+    lists = stage.manifest.facts["search"].get("lists")
+    return f" in {lists:,} lists" if lists else ""
+
+
+def _recall(recall: Mapping[str, Any] | None) -> str:
+    """How much of what exact search finds was found, where that was measured."""
+    if not recall:
+        return ""
+    if recall["fallback"]:
+        return ", exact search"
+    return f", recall@{recall['k']} {recall['recall']:.3f} (>= {math.floor(recall['lower_bound'] * 1000) / 1000:.3f})"

@@ -12,7 +12,7 @@ from negmine import explain as module
 from negmine import load_config
 from negmine.config import Config
 from negmine.errors import ArtifactError, UsageError
-from negmine.explain import explain, random_ids
+from negmine.explain import explain, random_ids, riskiest_ids
 from negmine.results import read_verdicts
 from negmine.selection.verdicts import EXPLANATIONS
 
@@ -54,7 +54,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def test_candidates_are_the_verdicts_of_the_query(config, call):
     rows = [row for row in read_verdicts(config).to_pylist() if row["query_id"] == "q1"]
-    names = ("doc_id", "retriever", "rank", "score", "verdict", "reason", "position")
+    names = ("doc_id", "retriever", "rank", "score", "positive_similarity", "risk", "verdict", "reason", "position")
     shown = [{name: each[name] for name in names} for each in one(call("explain", "q1", "--json"))["candidates"]]
     assert shown == [{name: row[name] for name in names} for row in rows]
 
@@ -122,7 +122,17 @@ def test_an_id_like_no_other_says_where_ids_are(mined, call):
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["q1", "--starved"], ["q1", "--random", "2"], ["--random", "2", "--starved"], ["q1", "-n", "3"]]
+    "words",
+    [
+        [],
+        ["q1", "--starved"],
+        ["q1", "--random", "2"],
+        ["--random", "2", "--starved"],
+        ["q1", "-n", "3"],
+        ["q1", "--riskiest", "2"],
+        ["--riskiest", "2", "--starved"],
+        ["--riskiest", "2", "-n", "2"],
+    ],
 )
 def test_choices_that_do_not_fit_are_usage_errors(mined, call, words):
     assert call("explain", *words).code == 2
@@ -146,7 +156,7 @@ def test_random_depends_on_the_seed(config):
 
 
 def test_starved_shows_queries_that_are_short(mined, call):
-    wanted = ["--set", "filter.num_negatives=11"]
+    wanted = ["--set", "filter.num_negatives=11", "--set", "filter.risk=null"]
     call("run", "-q", *wanted)
     shown = call("explain", "--starved", "--json", *wanted).json["queries"]
     assert [query["query_id"] for query in shown] == ["q0"]
@@ -166,6 +176,66 @@ def test_starved_says_how_many_there_are(mined, call):
 
 def test_starved_of_a_run_without_any_is_empty(mined, call):
     assert call("explain", "--starved", "--json").json == {"queries": []}
+
+
+def greatest_risks(config):
+    """The greatest risk among each query's kept candidates."""
+    found = {}
+    for row in read_verdicts(config).to_pylist():
+        if row["verdict"] == "kept":
+            found[row["query_id"]] = max(found.get(row["query_id"], 0), row["risk"])
+    return found
+
+
+def test_riskiest_shows_the_queries_with_the_highest_risks(config, call):
+    greatest = greatest_risks(config)
+    shown = call("explain", "--riskiest", "4", "--json").json["queries"]
+    assert len(set(greatest.values())) == 6
+    assert [query["query_id"] for query in shown] == sorted(greatest, key=lambda name: -greatest[name])[:4]
+
+
+def test_riskiest_takes_no_more_than_there_are(config):
+    assert sorted(riskiest_ids(config, 99)) == [f"q{i}" for i in range(6)]
+
+
+def test_riskiest_looks_at_every_part(mined, call):
+    small = ["--set", "mine.part_queries=2"]
+    whole = [query["query_id"] for query in call("explain", "--riskiest", "6", "--json").json["queries"]]
+    call("run", "-q", *small)
+    assert [
+        query["query_id"] for query in call("explain", "--riskiest", "6", "--json", *small).json["queries"]
+    ] == whole
+
+
+def test_riskiest_leaves_out_queries_without_negatives(mined, call):
+    none = ["--set", "filter.max_score=-2"]
+    call("run", "-q", *none)
+    result = call("explain", "--riskiest", "3", *none)
+    assert (result.code, result.out, "no query has a mined negative" in result.err) == (0, "", True)
+
+
+def test_riskiest_of_a_run_without_risks_is_a_usage_error(mined, call):
+    off = ["--set", "filter.risk=null"]
+    call("run", "-q", *off)
+    result = call("explain", "--riskiest", "3", *off)
+    assert (result.code, "Set filter.risk" in result.err) == (2, True)
+
+
+def test_risk_is_shown_in_percent(config, call):
+    risk = {row["doc_id"]: row["risk"] for row in read_verdicts(config).to_pylist() if row["query_id"] == "q1"}
+    lines = [line.split() for line in call("explain", "q1").out.splitlines() if " dense " in line]
+    assert {words[1]: words[5] for words in lines} == {name: f"{value:.1%}" for name, value in risk.items()}
+
+
+def test_risk_is_shown_with_whole_texts(mined, call):
+    assert "  risk 0." in call("explain", "q1", "--full").out
+
+
+def test_a_run_without_risks_has_no_such_column(mined, call):
+    off = ["--set", "filter.risk=null"]
+    call("run", "-q", *off)
+    assert "risk" not in call("explain", "q1", *off).out
+    assert {each["risk"] for each in one(call("explain", "q1", "--json", *off))["candidates"]} == {None}
 
 
 def test_reason_shows_only_those_candidates(mined, call):
@@ -298,4 +368,5 @@ def test_random_fills_have_no_rank(mined, call):
     fill = ["--set", "filter.max_score=-2", "--set", "filter.on_shortage=random", "--set", "mine.k=2"]
     call("run", "-q", *fill)
     candidates = one(call("explain", "q1", "--json", *fill))["candidates"]
-    assert {each["rank"] for each in candidates if each["retriever"] == "random"} == {None}
+    random = [each for each in candidates if each["retriever"] == "random"]
+    assert {(each["rank"], each["risk"]) for each in random} == {(None, None)}

@@ -67,9 +67,10 @@ def test_plan_of_a_changed_run_changes_nothing(finished, call):
     assert tree(finished) == before
 
 
-def test_plan_lists_every_task_that_run_runs(project, call):
-    planned = {stage["stage"]: stage["tasks"] for stage in call("plan", "--json").json["stages"]}
-    ran = {stage["stage"]: stage["tasks_run"] for stage in call("run", "--json").json["stages"]}
+@pytest.mark.parametrize("given", [[], ["--set", "filter.max_reuse=2"]])
+def test_plan_lists_every_task_that_run_runs(project, call, given):
+    planned = {stage["stage"]: stage["tasks"] for stage in call("plan", "--json", *given).json["stages"]}
+    ran = {stage["stage"]: stage["tasks_run"] for stage in call("run", "--json", *given).json["stages"]}
     assert planned == ran
 
 
@@ -82,7 +83,7 @@ def test_plan_of_a_finished_run_is_nothing(finished, call):
 
 
 def test_plan_ends_with_a_total(project, call):
-    assert call("plan").out.splitlines()[-1].startswith("total: 10 tasks, about ")
+    assert call("plan").out.splitlines()[-1].startswith("total: 12 tasks, about ")
 
 
 def test_plan_counts_only_stages_that_would_run(finished, call):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from negmine.cli import console as console_module
@@ -46,7 +47,44 @@ def test_a_changed_margin_runs_only_filter_and_export(finished, call):
 
 def test_a_changed_key_is_named(finished, call):
     stages = call("run", "--json", "--set", "filter.relative_margin=0.9").json["stages"]
-    assert stages[4]["why"] == "filter.relative_margin changed: 0.05 -> 0.9"
+    assert stages[4]["why"] == "filter.relative_margin changed: null -> 0.9"
+
+
+def labelled_twice(project, queries):
+    """Make a run of ``queries`` queries with two positives each."""
+    random = np.random.default_rng(1)
+    vectors = random.standard_normal((3 * queries, 8)).astype(np.float32)
+    np.save(project / "corpus.npy", vectors)
+    np.save(project / "queries.npy", vectors[:queries] + vectors[queries : 2 * queries])
+    corpus = [{"_id": f"d{i}", "text": f"passage {i}"} for i in range(3 * queries)]
+    both = [[f"passage {i}", f"passage {i + queries}"] for i in range(queries)]
+    pairs = [{"anchor": f"query {i}", "positive": both[i]} for i in range(queries)]
+    for name, rows in (("corpus.jsonl", corpus), ("pairs.jsonl", pairs)):
+        (project / name).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+
+def filtered(project, call):
+    """What the run's table says of filter, and its report."""
+    (line,) = [line for line in call("run", "--set", "mine.k=50").out.splitlines() if line.startswith("filter ")]
+    return line, json.loads((project / "work" / "filter" / "report.json").read_bytes())
+
+
+def test_the_leak_is_shown(project, call):
+    labelled_twice(project, 40)
+    line, report = filtered(project, call)
+    assert report["leak"]["queries"] == 40
+    assert f"negatives, leak {report['leak']['rate']:.1%}" in line
+
+
+def test_a_leak_of_few_queries_is_not_shown(project, call):
+    labelled_twice(project, 20)
+    line, report = filtered(project, call)
+    assert (report["leak"]["queries"], "leak" in line) == (20, False)
+
+
+def test_a_run_without_a_leak_shows_none(project, call):
+    line = next(line for line in call("run").out.splitlines() if line.startswith("filter "))
+    assert "leak" not in line
 
 
 def test_results_go_to_stdout_and_progress_to_stderr(project, process):
