@@ -1,140 +1,219 @@
 """How many negatives are false, on judged collections: rules of negmine beside those of others.
 
-    python -m benchmarks.quality FOLDER [FOLDER ...] --seeds 5
+    python -m benchmarks.quality FOLDER [FOLDER ...] --seeds 5 -k 100
 
-A folder is a BEIR collection with ready vectors in `minilm/corpus.parquet` (doc_id, vector) and
-`minilm/queries.parquet` (query_id, vector). Of each query one positive, drawn at random among
-those of `qrels/train.tsv` and `qrels/test.tsv`, is shown; the others are hidden. FNR is the share
-of the negatives that are hidden positives, hardness their mean score, yield the share of slots
-that are filled. Intervals are bootstraps over queries.
+Of each query one positive is shown, the others are hidden; see `benchmarks.judged`. FNR is the share of
+the negatives that are hidden positives, hardness their mean cosine to the query (and g, the mean over
+queries of the share of e^(cosine/0.05) that negatives have beside the positive), yield the share of slots
+that are filled. Intervals are bootstraps over queries. The risk model that is used on a collection is
+fitted on the other ones given, so give at least two.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from negmine.arrays import positions
-from negmine.readers import BadRows, read_qrels
-from negmine.retrieval.evidence import positive_similarity
-from negmine.retrieval.exact import search_exact
-from negmine.selection.verdicts import KEPT, Rules, verdicts
-from negmine.store.tables import to_numpy
+from benchmarks.arms import (
+    NEGATIVES,
+    Measured,
+    at_hardness,
+    by_config,
+    by_peer,
+    by_rules,
+    config_of,
+    measured,
+    oracle,
+    pooled,
+)
+from benchmarks.judged import Collection, Trial, add_arguments, hidden_gaps, load, trial
+from benchmarks.risk_model import FIT_K, fit_without, rows_of
+from negmine.config import Config
+from negmine.selection.bootstrap import bootstrap_ratio
+from negmine.selection.calibration import calibration_half, calibration_needed, leak_margin
+from negmine.selection.random import mix
+from negmine.selection.risk import RiskModel, features
+from negmine.selection.verdicts import Rules
 
-ARMS: dict[str, Rules] = {
+PEER = "peer, relative_margin {:g}"
+MARGINS = (0.05, 0.1, 0.2)
+RULES = {
     "naive top": Rules(),
-    "relative_margin 0.05": Rules(relative_margin=0.05),
-    "relative_margin 0.1": Rules(relative_margin=0.1),
-    "relative_margin 0.2": Rules(relative_margin=0.2),
     "skip the first 10": Rules(range_min=10),
-    "positive_similarity 0.6": Rules(positive_similarity=0.6),
+    "relative_margin 0.05": Rules(relative_margin=0.05),
     "positive_similarity 0.5": Rules(positive_similarity=0.5),
-    "positive_similarity 0.4": Rules(positive_similarity=0.4),
-    "positive_similarity 0.6, relative_margin 0.05": Rules(positive_similarity=0.6, relative_margin=0.05),
+    "relative_positive_similarity 1": Rules(relative_positive_similarity=1.0),
 }
+ONLY_RISK = "risk.as_hard_as 0.05 alone"
+DEFAULT = "default"
+LEVELS = 512
+"""Limits of a rule among which the one with the wanted hardness is looked for."""
+LEAK_RATE, LEAK_SEEDS = 0.05, 20
+
+Matched = tuple[str, Measured | None]
 
 
-@dataclass(frozen=True)
-class Collection:
-    """Vectors and judgements; ``relevant`` holds, per query row, the rows of its relevant passages."""
+@dataclass
+class Found:
+    """Figures of a collection: of each arm, of rules at the peer's hardness, and what is possible."""
 
     name: str
-    passages: np.ndarray
-    queries: np.ndarray
-    relevant: list[np.ndarray]
+    queries: int
+    arms: dict[str, Measured]
+    limits: list[float]
+    """On the risk in the default arm, a seed each."""
+    matched: list[Matched] = field(default_factory=list)
+    safest: float = 0.0
+    """Mean cosine of the hardest negatives that hold as few false ones as can be."""
 
 
-def load(folder: Path, at_least: int) -> Collection:
-    """Queries with at least so many relevant passages."""
-    tables = {kind: pq.read_table(folder / "minilm" / f"{kind}.parquet") for kind in ("corpus", "queries")}
-    vectors = {kind: to_numpy(table["vector"]).astype(np.float32) for kind, table in tables.items()}
-    row_of = {kind: {name: row for row, name in enumerate(table[0].to_pylist())} for kind, table in tables.items()}
-    relevant: dict[int, set[int]] = {}
-    for split in ("train", "test"):
-        for batch in read_qrels(folder / "qrels" / f"{split}.tsv", BadRows()):
-            for query, document, grade in zip(batch.query_ids, batch.doc_ids, batch.grades, strict=True):
-                if grade > 0:
-                    relevant.setdefault(row_of["queries"][query], set()).add(row_of["corpus"][document])
-    kept = sorted(query for query, found in relevant.items() if len(found) >= at_least)
-    unit = {kind: v / np.linalg.norm(v, axis=1, keepdims=True).clip(1e-9) for kind, v in vectors.items()}
-    return Collection(
-        folder.name, unit["corpus"], unit["queries"][kept], [np.array(sorted(relevant[query])) for query in kept]
+def figures(trials: Sequence[Trial], k: int, model: RiskModel) -> Found:
+    """All arms on the trials of a collection."""
+    arms: dict[str, list[Measured]] = {}
+
+    def add(name: str, one: Trial, negatives: tuple[np.ndarray, np.ndarray]) -> None:
+        arms.setdefault(name, []).append(measured(one, negatives))
+
+    limits = []
+    only_risk: Config = config_of(risk={"as_hard_as": 0.05}, near_duplicates=None)
+    for one in trials:
+        for margin in MARGINS:
+            add(PEER.format(margin), one, by_peer(one, k, margin))
+        for name, rules in RULES.items():
+            add(name, one, by_rules(rules, one))
+        add(ONLY_RISK, one, by_config(only_risk, one, model)[0])
+        negatives, limit = by_config(config_of(), one, model)
+        add(DEFAULT, one, negatives)
+        limits.append(limit)
+    found = Found(
+        trials[0].collection.name, len(trials[0].shown), {name: pooled(of) for name, of in arms.items()}, limits
     )
+    goal = found.arms[PEER.format(0.05)].hardness
+    found.matched = matched(trials, k, model, goal)
+    least, found.safest = oracle(trials, goal)
+    found.matched.append(("oracle", least))
+    return found
 
 
-def blocks_of(vectors: np.ndarray) -> Callable[[], list[tuple[int, np.ndarray]]]:
-    return lambda: [(low, vectors[low : low + 65_536]) for low in range(0, len(vectors), 65_536)]
+def matched(trials: Sequence[Trial], k: int, model: RiskModel, goal: float) -> list[Matched]:
+    """Rules that have a limit, with that at which their negatives are as hard as ``goal``."""
+    risks = [model.probability(features(one.candidates)) for one in trials]
+    share = np.linspace(0, 1, LEVELS)
+    similarity = np.quantile(trials[0].candidates.positive_similarity, share)
+    similarity_z = np.quantile(trials[0].candidates.positive_similarity_z, share)
+    risk = np.quantile(risks[0], share)
+
+    def taker(rules_at: Callable[[int], Rules]) -> Callable[[int, int], tuple[np.ndarray, np.ndarray]]:
+        return lambda level, number: by_rules(rules_at(level), trials[number], risks[number])
+
+    families: dict[str, tuple[int, Callable[[int], Rules]]] = {
+        "skip the first n": (k - NEGATIVES, lambda level: Rules(range_min=k - NEGATIVES - level)),
+        "positive_similarity": (LEVELS, lambda level: Rules(positive_similarity=float(similarity[level]))),
+        "relative_positive_similarity": (
+            LEVELS,
+            lambda level: Rules(relative_positive_similarity=float(similarity_z[level])),
+        ),
+        "risk": (LEVELS, lambda level: Rules(risk_limit=float(risk[level]))),
+    }
+    return [(name, at_hardness(levels, taker(rules_at), trials, goal)) for name, (levels, rules_at) in families.items()]
 
 
-def measure(data: Collection, seed: int, k: int, negatives: int) -> dict[str, np.ndarray]:
-    """Per arm and query: false negatives, negatives, sum of their scores: (queries, 3)."""
-    rng = np.random.default_rng(seed)
-    count = len(data.queries)
-    shown = np.array([rng.choice(found) for found in data.relevant])
-    blocks = blocks_of(data.passages)
-    found = search_exact(data.queries, blocks, np.full(count, k + 1), len(data.passages), "cosine")
-    reference = np.einsum("ij,ij->i", data.queries, data.passages[shown], dtype=np.float64)
-    other = found.passage != shown[found.query]
-    query, passage, score = found.query[other], found.passage[other], found.score[other]
-    similarity = positive_similarity(blocks, query, passage, np.arange(count), shown, normalized=True)
-    keys = query.astype(np.int64) * len(data.passages) + passage
-    truth = np.concatenate([q * len(data.passages) + rows for q, rows in enumerate(data.relevant)])
-    is_false = np.isin(keys, truth)
-    nothing, key = np.zeros(len(query), np.int64), np.zeros(len(query), np.uint64)
-    result = {}
-    for name, rules in ARMS.items():
-        arm = Rules(**{**rules.__dict__, "num_negatives": negatives})
-        rank = positions(query) + 1
-        taken = verdicts(arm, query, rank, score, similarity, reference[query], nothing, key, key) == KEPT
-        columns = (taken & is_false, taken, taken * score)
-        result[name] = np.stack([np.bincount(query, weights=c, minlength=count) for c in columns], axis=1)
-    return result
+def leak(data: Collection) -> tuple[float, float, float] | None:
+    """Share of hidden positives that pass a margin calibrated on the other half of the queries, and its interval;
+    None when the queries are too few. Each half is measured in turn."""
+    passed, counted = np.zeros(len(data.queries)), np.zeros(len(data.queries))
+    for seed in range(LEAK_SEEDS):
+        key, reference, hidden = hidden_gaps(data, seed)
+        half = calibration_half(mix(seed, key))
+        if (~half).sum() < calibration_needed(LEAK_RATE):
+            return None
+        for calibrating in (half, ~half):
+            margin = leak_margin(reference[calibrating], hidden[calibrating], LEAK_RATE)
+            counted += ~calibrating
+            passed += ~calibrating & (reference - hidden > margin)
+    return float(passed.sum() / counted.sum()), *bootstrap_ratio(passed, counted)
 
 
-def interval(per_query: np.ndarray, draws: int = 2000) -> tuple[float, float]:
-    """95% bootstrap interval of the FNR, over queries (seeds of a query stay together)."""
-    rng = np.random.default_rng(0)
-    chosen = rng.integers(0, len(per_query), (draws, len(per_query)))
-    sums = per_query[chosen].sum(axis=1)
-    rates = sums[:, 0] / np.maximum(sums[:, 1], 1)
-    return float(np.quantile(rates, 0.025)), float(np.quantile(rates, 0.975))
-
-
-def table(data: Collection, seeds: int, k: int, negatives: int) -> str:
-    runs = [measure(data, seed, k, negatives) for seed in range(seeds)]
-    lines = [
-        f"## {data.name}: {len(data.queries):,} queries, {len(data.passages):,} passages",
-        "",
-        f"Top {k}, {negatives} negatives a query, {seeds} seeds.",
-        "",
-        "| rule | FNR | 95% interval | hardness | yield |",
-        "|---|---|---|---|---|",
+def cells(one: Measured, slots: int) -> list[str]:
+    low, high = bootstrap_ratio(one.false, one.taken)
+    some = one.taken > 0
+    filled = one.taken.sum() / slots
+    return [
+        f"{one.fnr:.3f}",
+        f"{low:.3f} - {high:.3f}",
+        f"{one.hardness:.3f}",
+        f"{one.g[some].mean():.2f}",
+        f"{filled:.2f}",
     ]
-    for name in ARMS:
-        per_query = sum(run[name] for run in runs)
-        wrong, taken, score = per_query.sum(axis=0)
-        low, high = interval(per_query)
-        filled = taken / (seeds * negatives * len(data.queries))
-        rate = wrong / max(taken, 1)
-        lines.append(f"| {name} | {rate:.3f} | {low:.3f} - {high:.3f} | {score / max(taken, 1):.3f} | {filled:.2f} |")
+
+
+def detail(found: Found, seeds: int) -> str:
+    """Markdown: all arms of a collection."""
+    slots = seeds * NEGATIVES * found.queries
+    lines = [
+        f"### {found.name}",
+        "",
+        "| rule | FNR | 95% interval | mean cosine | g | yield |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [f"| {' | '.join([name, *cells(one, slots)])} |" for name, one in found.arms.items()]
+    lines += ["", f"At a mean cosine of {found.arms[PEER.format(0.05)].hardness:.3f}:", ""]
+    lines += ["| rule, at the limit that gives it | FNR | 95% interval | yield |", "|---|---|---|---|"]
+    for name, one in found.matched:
+        shown = ["not reached", "", ""] if one is None else [cells(one, slots)[i] for i in (0, 1, 4)]
+        lines.append(f"| {' | '.join([name, *shown])} |")
+    limits = ", ".join(f"{limit:.2f}" for limit in found.limits)
+    lines += ["", f"Hardest negatives with the fewest false ones: mean cosine {found.safest:.3f}. Limits: {limits}."]
+    return "\n".join(lines) + "\n"
+
+
+def summary(every: Sequence[Found], seeds: int) -> str:
+    """Markdown: FNR at mean cosine, yield, of all collections beside each other."""
+
+    def cell(found: Found, one: Measured | None) -> str:
+        if one is None:
+            return "not reached"
+        filled = one.taken.sum() / (seeds * NEGATIVES * found.queries)
+        return f"{one.fnr:.3f} at {one.hardness:.3f}, {filled:.2f}"
+
+    header = f"{' | '.join(found.name for found in every)} |"
+    lines = [f"| rule | {header}", "|---|" + "---|" * len(every)]
+    for name in every[0].arms:
+        lines.append(f"| {name} | {' | '.join(cell(found, found.arms[name]) for found in every)} |")
+    for number, (name, _) in enumerate(every[0].matched):
+        shown = " | ".join(cell(found, found.matched[number][1]) for found in every)
+        lines.append(f"| as hard as the peer: {name} | {shown} |")
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--negatives", type=int, default=5)
-    parser.add_argument("-k", type=int, default=200)
-    parser.add_argument("--positives", type=int, default=2, help="only queries with at least so many (default 2)")
+    add_arguments(parser)
+    parser.add_argument("-k", type=int, default=FIT_K, help=f"candidates of a query (default {FIT_K}, that of mine.k)")
     args = parser.parse_args()
+    read = partial(load, vectors=args.vectors, at_least=args.positives)
+    rows = {}
     for folder in args.folders:
-        print(table(load(folder, args.positives), args.seeds, args.k, args.negatives))
+        data = read(folder)
+        rows[data.name] = rows_of([trial(data, seed, FIT_K) for seed in range(args.seeds)])
+    every, leaks = [], ["| collection | queries | hidden positives that pass | 95% interval |", "|---|---|---|---|"]
+    print(f"## k = {args.k}, {NEGATIVES} negatives a query, {args.seeds} seeds\n")
+    for folder in args.folders:
+        data = read(folder)
+        trials = [trial(data, seed, args.k) for seed in range(args.seeds)]
+        every.append(figures(trials, args.k, fit_without(rows, data.name)))
+        print(detail(every[-1], args.seeds), flush=True)
+        passing = leak(data)
+        shown = "too few queries | |" if passing is None else "{:.3f} | {:.3f} - {:.3f} |".format(*passing)
+        leaks.append(f"| {data.name} | {len(data.queries)} | {shown}")
+    print("### All\n")
+    print(summary(every, args.seeds))
+    print(f"### leak_rate {LEAK_RATE:g}, {LEAK_SEEDS} seeds\n")
+    print("\n".join(leaks))
 
 
 if __name__ == "__main__":

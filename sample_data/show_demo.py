@@ -19,7 +19,7 @@ from negmine.results import read_verdicts
 
 HERE = Path(__file__).parent
 SHOWN = 5
-GUARDS = ("relative_margin", "positive_similarity")
+GUARDS = ("risk", "near_duplicate")
 """Rules that drop what is probably an answer."""
 
 
