@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,12 +15,8 @@ class Encoder(Protocol):
     def similarity(self) -> str:
         """The function its vectors are compared by: cosine, dot, euclidean or manhattan."""
 
-    @property
-    def batch_size(self) -> int:
-        """Texts that go through the model together; a call with a multiple of it wastes nothing."""
+    def encode_queries(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
+        """float32 (n, d), n >= 1; ``progress`` is told how many more texts are done."""
 
-    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 (n, d)."""
-
-    def encode_passages(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 (n, d)."""
+    def encode_passages(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
+        """float32 (n, d), n >= 1; ``progress`` is told how many more texts are done."""

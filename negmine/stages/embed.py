@@ -1,4 +1,10 @@
-"""embed: one vector per distinct passage and query."""
+"""embed: one vector per distinct passage and query.
+
+Vectors that the finished stage of the last run has are taken over, the other texts are encoded.
+A vector does not depend on the texts encoded with it when the torch backend runs on a processor:
+then a run after a change of the corpus has the bytes of a run into an empty folder. On a graphics
+card, with other backends, and with layers after the pooling the two differ by rounding.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +13,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 
 from negmine import schemas
 from negmine.config import Config
 from negmine.errors import InputError
 from negmine.stages.base import Job, Stage, Task, ranges
+from negmine.stages.earlier_vectors import EarlierVectors, text_digests
 from negmine.stages.encoding import check_encoder, encoder_identity, load_encoder
 from negmine.stages.ready_vectors import ReadyVectors, check_files
 from negmine.stages.texts import StandingTable
@@ -20,13 +28,9 @@ from negmine.store.manifest import Receipt, output_digest
 from negmine.store.tables import TableWriter
 from negmine.text import passage_text
 
-# Texts given to the model at once, in whole batches, sorted by length among the texts of a part:
-# a constant, so that batches (and with them the last bits of a vector) do not depend on the machine.
-_CALL = 256
-
 
 class EmbedStage(Stage):
-    """Parts of ``embed.part_rows`` texts; the texts of a part are encoded in order of length."""
+    """Parts of ``embed.part_rows`` texts."""
 
     name = "embed"
     unit = "texts"
@@ -68,6 +72,9 @@ class EmbedStage(Stage):
         else:
             check_files(config)
 
+    def runs_model(self, config: Config) -> bool:
+        return config.embed.model is not None
+
     def phases(self, job: Job) -> Iterator[Sequence[Task]]:
         if job.config.embed.vectors is not None:
             yield [Task("ready", size=sum(len(_table(job, kind)) for kind in ("corpus", "queries")))]
@@ -83,33 +90,32 @@ class EmbedStage(Stage):
             return self._ready(job)
         kind = task.name.split("/")[0]
         start, stop = task.args["start"], task.args["stop"]
-        encoder = job.resource("encoder", lambda: load_encoder(job.config))
-        encode = encoder.encode_passages if kind == "corpus" else encoder.encode_queries
         columns = ["doc_id", "title", "text"] if kind == "corpus" else ["query_id", "text"]
         rows = _table(job, kind).slice(start, stop, columns)
         texts = rows["text"].to_pylist()
         if kind == "corpus":
             texts = [passage_text(title, text) for title, text in zip(rows["title"].to_pylist(), texts, strict=True)]
-        order = np.argsort([-len(text) for text in texts], kind="stable")
-        vectors: np.ndarray | None = None
-        call = encoder.batch_size * -(-_CALL // encoder.batch_size)
-        for low in range(0, len(texts), call):
-            chosen = order[low : low + call]
-            encoded = encode([texts[row] for row in chosen])
-            if vectors is None:
-                vectors = np.empty((len(texts), encoded.shape[1]), np.float32)
-            vectors[chosen] = encoded
-            job.progress(len(chosen))
-        assert vectors is not None
-        if not np.isfinite(vectors).all():
-            row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-            raise InputError(
-                f"the model gave a vector with NaN or Infinity for {rows.column_names[0]} '{rows[0][row].as_py()}'",
-                hint="Try embed.dtype: float32.",
-            )
-        _publish(job, task.name, rows.column_names[0], rows[0], vectors)
-        job.facts |= {"similarity": encoder.similarity, "dimension": int(vectors.shape[1])}
-        return {"vectors": len(texts)}
+        digests = text_digests(texts)
+        earlier = job.resource(f"earlier {kind}", lambda: EarlierVectors(job, kind, _DECIDING))
+        known, vectors = earlier.find(digests)
+        job.progress(len(known))
+        missing = np.setdiff1d(np.arange(len(texts)), known)
+        similarity = None if len(missing) else earlier.similarity
+        if len(missing):
+            encoder = job.resource("encoder", lambda: load_encoder(job.config))
+            encode = encoder.encode_passages if kind == "corpus" else encoder.encode_queries
+            encoded = encode([texts[row] for row in missing], job.progress)
+            if not np.isfinite(encoded).all():
+                row = int(missing[np.flatnonzero(~np.isfinite(encoded).all(axis=1))[0]])
+                raise InputError(
+                    f"the model gave a vector with NaN or Infinity for {rows.column_names[0]} '{rows[0][row].as_py()}'",
+                    hint="Try embed.dtype: float32.",
+                )
+            vectors = _joined(known, vectors, missing, encoded)
+            similarity = encoder.similarity
+        _publish(job, task.name, rows.column_names[0], rows[0], vectors, digests)
+        job.facts |= {"similarity": similarity, "dimension": int(vectors.shape[1])}
+        return {"vectors": len(texts), "reused": len(known)}
 
     def _ready(self, job: Job) -> Mapping[str, int]:
         total = 0
@@ -131,15 +137,30 @@ class EmbedStage(Stage):
         }
 
 
+# Where parts are cut decides no vector.
+_DECIDING = tuple(key for key in EmbedStage.keys if key != "embed.part_rows")
+
+
 def _table(job: Job, kind: str) -> StandingTable:
     file, number = ("corpus.parquet", "passage") if kind == "corpus" else ("queries.parquet", "query")
     return job.resource(kind, lambda: StandingTable(job.file("ingest", file), number))
 
 
-def _publish(job: Job, name: str, id_column: str, ids: Any, vectors: np.ndarray) -> None:
+def _joined(known: np.ndarray, taken: np.ndarray, missing: np.ndarray, encoded: np.ndarray) -> np.ndarray:
+    """Vectors float32 (n, d) of rows ``known`` and ``missing`` together."""
+    vectors = np.empty((len(known) + len(missing), encoded.shape[1]), np.float32)
+    if len(known):
+        vectors[known] = taken
+    vectors[missing] = encoded
+    return vectors
+
+
+def _publish(
+    job: Job, name: str, id_column: str, ids: Any, vectors: np.ndarray, digests: np.ndarray | None = None
+) -> None:
     store = job.config.embed.store_dtype
     id_field = schemas.DOC_ID if id_column == "doc_id" else schemas.QUERY_ID
-    schema = schemas.vectors(id_field, vectors.shape[1], store)
+    schema = schemas.vectors(id_field, vectors.shape[1], store, text_digests=digests is not None)
     with np.errstate(over="ignore"):
         stored = vectors.astype(store)
     if store == "float16" and not np.isfinite(stored).all():
@@ -149,5 +170,10 @@ def _publish(job: Job, name: str, id_column: str, ids: Any, vectors: np.ndarray)
             hint="Set embed.store_dtype: float32, or embed.normalize: true.",
         )
     with job.publish(f"{name}.parquet") as output, TableWriter(output.path, schema) as writer:
-        writer.write({id_column: ids, "vector": stored})
+        columns = {id_column: ids, "vector": stored}
+        if digests is not None:
+            columns[schemas.TEXT_DIGEST.name] = pa.FixedSizeBinaryArray.from_buffers(
+                schemas.TEXT_DIGEST.type, len(digests), [None, pa.py_buffer(digests.tobytes())]
+            )
+        writer.write(columns)
         output.rows = writer.rows

@@ -23,10 +23,10 @@ def check_encoder(config: Config) -> None:
     """Refuse what can be seen to fail without loading the model.
 
     A run that has vectors already may go on where its device or backend is not to be had; if they
-    turn out to be needed, loading the model says so.
+    turn out to be needed, loading the model says so. On a cluster that is the workers' matter.
     """
     embed = config.embed
-    if not (Path(config.work_dir) / "embed" / "manifest.json").exists():
+    if config.engine.kind == "local" and not (Path(config.work_dir) / "embed" / "manifest.json").exists():
         check_backend(embed.backend)
         check_device(embed.device, embed.backend)
     check_model(model_folder(config), trust_remote_code=embed.trust_remote_code)
@@ -39,7 +39,8 @@ def encoder_identity(config: Config, digests: DigestCache) -> dict[str, Any]:
 
 def load_encoder(config: Config) -> Encoder:
     """The model of the config, loaded and ready."""
-    from negmine.encoders.sentence_transformer import SentenceTransformerEncoder, Settings
+    from negmine.encoders.loading import Settings
+    from negmine.encoders.sentence_transformer import SentenceTransformerEncoder
 
     embed = config.embed
     return SentenceTransformerEncoder(

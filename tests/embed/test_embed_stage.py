@@ -63,34 +63,12 @@ def test_equal_texts_are_embedded_once(data: Any, monkeypatch: pytest.MonkeyPatc
     for method in ("encode_passages", "encode_queries"):
         real = getattr(SentenceTransformerEncoder, method)
         monkeypatch.setattr(
-            SentenceTransformerEncoder, method, lambda self, texts, real=real: seen.extend(texts) or real(self, texts)
+            SentenceTransformerEncoder,
+            method,
+            lambda self, texts, progress, real=real: seen.extend(texts) or real(self, texts),
         )
     manifest = data.run()
     assert len(seen) == len(set(seen)) == manifest.counts["vectors"] == 62
-
-
-def test_texts_go_to_the_model_by_length_inside_a_part(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[list[int]] = []
-    real = SentenceTransformerEncoder.encode_passages
-    monkeypatch.setattr(
-        SentenceTransformerEncoder,
-        "encode_passages",
-        lambda self, texts: calls.append([len(text) for text in texts]) or real(self, texts),
-    )
-    data.run(part_rows=20)
-    assert [len(call) for call in calls] == [20, 20, 10]
-    assert all(call == sorted(call, reverse=True) for call in calls)
-
-
-def test_a_call_holds_whole_batches(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("negmine.stages.embed._CALL", 10)
-    sizes: list[int] = []
-    real = SentenceTransformerEncoder.encode_passages
-    monkeypatch.setattr(
-        SentenceTransformerEncoder, "encode_passages", lambda self, texts: sizes.append(len(texts)) or real(self, texts)
-    )
-    data.run(batch_size=7)
-    assert sizes == [14, 14, 14, 8]
 
 
 @pytest.mark.parametrize("threads", [2, "auto"])
@@ -115,7 +93,7 @@ def test_finished_parts_survive_an_interruption_and_are_not_made_again(
     calls: list[int] = []
     real = SentenceTransformerEncoder.encode_passages
 
-    def fragile(self: Any, texts: list[str]) -> np.ndarray:
+    def fragile(self: Any, texts: list[str], progress: Any) -> np.ndarray:
         calls.append(len(texts))
         if len(calls) == 3:
             raise KeyboardInterrupt

@@ -147,17 +147,20 @@ def test_a_model_saved_in_half_precision_computes_in_float32(tmp_path: Path) -> 
     assert np.abs(encoder(tmp_path / "half", normalize=False).encode_queries(TEXTS) - expected).max() < 1e-6
 
 
-def test_batch_size_reaches_the_model(bert_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = encoder(bert_model, batch_size=3)
-    sizes = []
-    preprocess = model._model.preprocess if hasattr(model._model, "preprocess") else model._model.tokenize
-    name = preprocess.__name__
+@pytest.mark.parametrize("model", ["static_model", "bert_model"])
+def test_batch_size_reaches_the_model(
+    model: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = encoder(request.getfixturevalue(model), batch_size=3)
+    sizes: list[int] = []
+    real = made._model.forward
     monkeypatch.setattr(
-        model._model, name, lambda texts, *a, **k: sizes.append(len(texts)) or preprocess(texts, *a, **k)
+        made._model,
+        "forward",
+        lambda given, **k: sizes.append(len(given.get("offsets", given["input_ids"]))) or real(given, **k),
     )
-    model.encode_passages(TEXTS)
+    made.encode_passages([f"a parcel of the same length {letter * 60}" for letter in "abcdefg"])
     assert sizes == [3, 3, 1]
-    assert model.batch_size == 3
 
 
 def test_batch_size_only_moves_the_last_bits(bert_model: Path) -> None:

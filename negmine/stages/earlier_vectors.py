@@ -1,0 +1,116 @@
+"""Vectors of the finished embed stage, taken over by a new one for texts that are still there.
+
+A stage that is built anew replaces the finished one only when it is whole, so the vectors of the
+last run can be read meanwhile, also after an interruption. Every part names the texts that its
+vectors were made from by digest; a vector is taken over when its text, the model's files, every
+key of ``embed`` that decides a vector, and the versions of the libraries are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from negmine import schemas
+from negmine.config import get
+from negmine.errors import ArtifactError
+from negmine.stages.base import Job
+from negmine.stages.encoding import encoder_identity
+from negmine.store.manifest import Manifest, Part
+from negmine.store.tables import read_columns, to_numpy
+from negmine.store.workdir import problem
+
+_LIBRARIES = ("sentence-transformers", "transformers", "torch")
+
+
+def text_digests(texts: Sequence[str]) -> np.ndarray:
+    """S16 (n,): what identifies each text (UTF-8) as it is given to the model, prompt apart."""
+    digests = [hashlib.blake2b(text.encode(), digest_size=schemas.TEXT_DIGEST_BYTES).digest() for text in texts]
+    return _array(digests)
+
+
+def _array(digests: list[bytes]) -> np.ndarray:
+    return np.array(digests, f"S{schemas.TEXT_DIGEST_BYTES}")
+
+
+class EarlierVectors:
+    """The vectors of one kind ("corpus" or "queries") that may be taken over; none when nothing matches.
+
+    Files that are not what their manifest says are left out: their texts are encoded again.
+    """
+
+    def __init__(self, job: Job, kind: str, keys: Sequence[str]) -> None:
+        """``keys``: the config keys that must be as they were."""
+        self._job = job
+        self._manifest = _matching(job, keys)
+        self._parts: list[Part] = []
+        digests = []
+        for part in self._manifest.parts if self._manifest else ():
+            if part.path.startswith(f"{kind}/") and (found := self._digests_of(part)) is not None:
+                self._parts.append(part)
+                digests.append(found)
+        joined = np.concatenate(digests) if digests else _array([])
+        order = np.argsort(joined, kind="stable")
+        self._digests = joined[order]
+        self._part = np.repeat(np.arange(len(digests)), [len(found) for found in digests])[order]
+        self._row = np.concatenate([np.arange(len(found)) for found in digests])[order] if digests else order
+
+    @property
+    def similarity(self) -> str:
+        """The function that compares the vectors. To be asked for only when some were found."""
+        assert self._manifest is not None
+        return str(self._manifest.facts["similarity"])
+
+    def find(self, digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which of ``digests`` S16 (n,) have a vector: positions int64 (m,), ascending, and the vectors (m, d)
+        as they are stored. Raises ArtifactError when a file changed since it was opened."""
+        if not len(self._digests):
+            return np.empty(0, np.int64), np.empty((0, 0), np.float32)
+        place = np.minimum(np.searchsorted(self._digests, digests), len(self._digests) - 1)
+        found = np.flatnonzero(self._digests[place] == digests)
+        parts, rows = self._part[place[found]], self._row[place[found]]
+        vectors: np.ndarray | None = None
+        for number in np.unique(parts):
+            here = np.flatnonzero(parts == number)
+            stored = to_numpy(read_columns(self._file(self._parts[number]), ["vector"])["vector"])
+            if vectors is None:
+                vectors = np.empty((len(found), stored.shape[1]), stored.dtype)
+            vectors[here] = stored[rows[here]]
+        return found, np.empty((0, 0), np.float32) if vectors is None else vectors
+
+    def _file(self, part: Part) -> Any:
+        assert self._manifest is not None
+        return self._job.work.file(self._manifest, part.path)
+
+    def _digests_of(self, part: Part) -> np.ndarray | None:
+        work = self._job.work
+        path = work.stage("embed") / part.path
+        if problem(path, part, work.digests):
+            return None
+        name = schemas.TEXT_DIGEST.name
+        if name not in pq.read_schema(path).names:
+            return None
+        return _array(read_columns(path, [name])[name].to_pylist())
+
+
+def _matching(job: Job, keys: Sequence[str]) -> Manifest | None:
+    """The manifest of the finished stage when its encoder is the one that the config asks for now."""
+    try:
+        manifest = job.work.manifest("embed")
+    except ArtifactError:
+        return None  # a damaged manifest vouches for nothing
+    if manifest is None:
+        return None
+    before = manifest.made_from
+    now = {key: get(job.config, key) for key in keys}
+    same = (
+        before.get("model") == encoder_identity(job.config, job.work.digests)
+        and {key: before.get("config", {}).get(key) for key in keys} == now
+        and all(manifest.libraries.get(name) == importlib.metadata.version(name) for name in _LIBRARIES)
+    )
+    return manifest if same else None
