@@ -265,9 +265,11 @@ embed:
 # mine: {{k: 100}}               # candidates looked at per query
 
 filter:
-  relative_margin: 0.05        # a negative scores at least 5% below the query's positive
+  # Kept is what is probably no answer: by default so strict that the negatives are as hard as
+  # with a relative margin of 5%. For a limit of your own on that probability, or for none:
+  # risk: {{max: 0.1}}           # or null
   num_negatives: 5             # per query
-  sampling_strategy: top       # top (the hardest) | random
+  sampling_strategy: top       # top (the hardest) | random | softmax | simans | spread
 
 export:                        # triplet | n-tuple | labeled-pair | labeled-list
   - {{format: triplet, file: train.jsonl}}

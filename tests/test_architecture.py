@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("store", "readers", "writers"),
     ("stages",),
     ("executors",),
-    ("pipeline", "planning", "results", "explain"),
+    ("pipeline", "planning", "results", "explain", "sweep"),
     ("starter", "report", "quality"),
     ("cli",),
 )

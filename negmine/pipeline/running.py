@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import shutil
@@ -15,7 +16,7 @@ from typing import Any
 import negmine
 from negmine.config import Config
 from negmine.errors import InputError, NegmineError, StaleError
-from negmine.executors import Executor, LocalExecutor
+from negmine.executors import Executor, engine
 from negmine.pipeline.events import Reporter, RunResult, Silent, StageResult
 from negmine.pipeline.states import StageStatus, made_from, stage_status
 from negmine.stages import STAGES, Stage
@@ -42,6 +43,7 @@ def run(
 
     ``only``: earlier stages must be current already, else StaleError. ``repair``: rebuild files of
     ``until`` that are damaged or missing. ``verify``: read every file of finished stages.
+    ``executor``: what runs the tasks instead of what ``config.engine`` says.
 
     Raises the errors of ``negmine.errors``; whatever was finished before one stays finished.
     """
@@ -50,10 +52,11 @@ def run(
         work.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"work_dir cannot be created ({error.strerror})", where=str(work.root)) from error
-    with writing(work.root):
+    chosen = engine(config) if executor is None else contextlib.nullcontext(executor)
+    with writing(work.root), chosen as running_on:
         try:
             work.settle()
-            runner = _Runner(config, work, reporter or Silent(), executor or LocalExecutor())
+            runner = _Runner(config, work, reporter or Silent(), running_on)
             return runner.run(until, only, repair)
         finally:
             work.digests.save()

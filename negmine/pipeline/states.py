@@ -55,6 +55,7 @@ def made_from(stage: Stage, config: Config, work: WorkDir, upstream: Mapping[str
             if not isinstance(value, Mapping)  # ingest's digests of texts, which are outputs already
         },
         **stage.identity(config, work.digests),
+        **stage.decided(config, upstream),
     }
 
 
@@ -110,12 +111,15 @@ def _compared(
 
 
 def _count_tasks(stage: Stage, config: Config, work: WorkDir, fingerprint: str, done: int) -> int | None:
-    """Tasks of the phases that can be listed before any is done: at least those of the first."""
+    """Tasks of the phases that can be listed before they are reached: at least those of the first."""
+    total = 0
     try:
-        first = next(iter(stage.phases(Job(config, work, work.pending(stage.name, fingerprint)))))
-        return max(len(first), done)
-    except NegmineError:
-        return None
+        for tasks in stage.phases(Job(config, work, work.pending(stage.name, fingerprint))):
+            total += len(tasks)
+    except (NegmineError, OSError):  # a later phase may need to see what an earlier one made
+        if not total:
+            return None
+    return max(total, done)
 
 
 def leftovers(config: Config) -> list[Path]:

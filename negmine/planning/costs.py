@@ -14,12 +14,18 @@ from dataclasses import dataclass
 from negmine.config import Config, ExportConfig
 from negmine.planning.machine import Machine
 from negmine.planning.workload import CHARACTERS_PER_TOKEN, Model, Workload
+from negmine.retrieval.choice import TRAIN_ROWS, build_products, choose_lists, search_products
+from negmine.stages.mine import CANDIDATE_BYTES
 from negmine.store.vectors import SEGMENT_ROWS
 
 _BASE = 180 * 10**6
 """Memory of the process with Arrow, numpy and faiss loaded."""
 _TORCH = 550 * 10**6
 """Memory of torch and a model's activations, without its weights."""
+_FILTER = 80 * 10**6
+"""Memory of the library that fits the risk model."""
+_SAMPLED = 2_000
+"""Queries that filter chooses its limits on."""
 _LOAD_SECONDS = 6.0
 """Importing torch and loading a small model."""
 _MODEL_SHARE = 0.6
@@ -61,6 +67,17 @@ class Facts:
     def part_share(self) -> float:
         """Share of the queries that one part of mine holds."""
         return min(self.config.mine.part_queries / max(self.work.queries.count, 1), 1.0)
+
+    @property
+    def faiss(self) -> bool:
+        return self.config.index.dense not in ("exact", "auto")
+
+    @property
+    def lists(self) -> int:
+        """Lists that auto will search by; 0 for exact search."""
+        if self.config.index.dense != "auto" or self.config.embed.similarity == "manhattan":
+            return 0
+        return choose_lists(self.work.passages.count, self.work.queries.count, self.config.mine.k)
 
     @property
     def vector_bytes(self) -> int | None:
@@ -107,38 +124,55 @@ def _embed_seconds(facts: Facts) -> float | None:
 def index(facts: Facts) -> Estimate:
     passages, row = facts.work.passages.count, facts.vector_bytes
     segments = math.ceil(passages / SEGMENT_ROWS)
-    if facts.config.index.dense != "exact":
+    if facts.faiss:
         return Estimate(tasks=segments + 1)
-    if row is None:
-        return Estimate(tasks=segments)
-    memory = _BASE + 4 * facts.config.embed.part_rows * row
-    return Estimate(segments, passages * row, memory, _STAGE_SECONDS + 7e-9 * passages * row)
+    lists, d = facts.lists, facts.dimension
+    if row is None or d is None:
+        return Estimate(tasks=segments + (2 if lists else 0))
+    flat = Estimate(
+        segments,
+        passages * row,
+        _BASE + 4 * facts.config.embed.part_rows * row,
+        _STAGE_SECONDS + 7e-9 * passages * row,
+    )
+    if not lists:
+        return flat
+    block = min(facts.config.memory_limit // 4, min(SEGMENT_ROWS, passages) * d * 4)
+    sample = 2 * min(TRAIN_ROWS * lists, passages) * d * 4
+    products = build_products(lists, passages) * 2 * d / facts.machine.search_flops
+    seconds = (flat.seconds or 0) + products + 7e-9 * passages * row
+    return Estimate(segments + 2, 2 * passages * row, _BASE + max(sample, 3 * block) + 24 * passages, seconds)
 
 
 def mine(facts: Facts) -> Estimate:
     config, d = facts.config, facts.dimension
-    tasks, disk = 1 + facts.parts, round(13.5 * facts.candidates)
+    measured = config.index.recall_target is not None and bool(facts.faiss or facts.lists)
+    tasks, disk = 1 + facts.parts + measured, round(13.5 * facts.candidates)
     if d is None:
         return Estimate(tasks, disk)
     passages, queries = facts.work.passages.count, facts.work.queries.count
     quarter = config.memory_limit // 4
     block = min(quarter, min(SEGMENT_ROWS, passages) * d * 4)
-    found = min(quarter, round(128 * facts.candidates * facts.part_share))
+    found = min(quarter, round(CANDIDATE_BYTES * facts.candidates * facts.part_share))
     memory = _BASE + block + 2 * found + 2 * round(queries * facts.part_share) * d * 4
     memory = min(memory, config.memory_limit + _MARGIN_OVER_LIMIT)
-    if config.index.dense != "exact":
+    if facts.faiss:
         return Estimate(tasks, disk)
-    search = 2 * d * queries * passages / facts.machine.search_flops
+    products = search_products(facts.lists, passages, queries) if facts.lists else queries * passages
+    search = 2 * d * products / facts.machine.search_flops
     candidate = facts.candidates * (1e-6 + 8e-9 * d)
     return Estimate(tasks, disk, memory, _STAGE_SECONDS + search + candidate)
 
 
 def filter_(facts: Facts) -> Estimate:
+    config = facts.config.filter
+    reuse = config.max_reuse is not None
+    sampled = min(facts.work.queries.count, _SAMPLED) * min(facts.config.mine.k, facts.work.passages.count)
     return Estimate(
-        tasks=facts.parts + 1,
-        disk_bytes=round(13.5 * facts.candidates),
-        memory_bytes=_BASE + round(350 * facts.candidates * facts.part_share),
-        seconds=_STAGE_SECONDS + 1e-6 * facts.candidates,
+        tasks=facts.parts + 3 + reuse,
+        disk_bytes=(21 if config.risk is None else 29) * facts.candidates,
+        memory_bytes=_BASE + _FILTER + round(450 * max(facts.candidates * facts.part_share, sampled)),
+        seconds=_STAGE_SECONDS + (4e-6 + 2e-6 * reuse) * facts.candidates + 8e-6 * sampled,
     )
 
 

@@ -121,7 +121,7 @@ def _seconds_per_text(config: Config, work: WorkDir, embed: StageStatus) -> floa
         receipts = work.pending("embed", digest_of(embed.made_from)).receipts()
         tasks |= {name: {"counts": r.counts, "wall_seconds": r.wall_seconds} for name, r in receipts.items()}
     corpus = sorted(name for name in tasks if name.startswith("corpus/"))[1:]
-    texts = sum(tasks[name]["counts"]["vectors"] for name in corpus)
+    texts = sum(tasks[name]["counts"]["vectors"] - tasks[name]["counts"].get("reused", 0) for name in corpus)
     return sum(tasks[name]["wall_seconds"] for name in corpus) / texts if texts else None
 
 

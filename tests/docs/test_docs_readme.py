@@ -137,6 +137,24 @@ def test_docs_readme_configs_load(block: str, tmp_path: Path) -> None:
     assert load_config(path).data.pairs == str(tmp_path / "pairs.jsonl")
 
 
+@pytest.mark.parametrize("rules", re.findall(r"\| `(\{[^`]*: [^`]*\})` \|$", TEXT, re.MULTILINE))
+def test_docs_readme_filter_recipes_load(rules: str, tmp_path: Path) -> None:
+    """Every filter section of the table of recipes is valid."""
+    path = tmp_path / "negmine.yaml"
+    path.write_text(f"data: {{pairs: p.jsonl}}\nembed: {{model: m}}\nmine: {{k: 200}}\nfilter: {rules}\n", "utf-8")
+    assert load_config(path).filter.risk is None
+
+
+@pytest.mark.parametrize("rule", re.findall(r"^\| `(\w+: [^`]*)` \|", TEXT, re.MULTILINE))
+def test_docs_readme_filter_rules_load(rule: str, tmp_path: Path) -> None:
+    """Every rule of the table of rules is valid."""
+    path = tmp_path / "negmine.yaml"
+    path.write_text(
+        f"data: {{pairs: p, corpus: c, metadata: [doc]}}\nembed: {{model: m}}\nfilter: {{{rule}}}\n", "utf-8"
+    )
+    load_config(path)
+
+
 def test_docs_readme_other_yaml_parses() -> None:
     """The CI job is YAML with the steps that the text describes."""
     jobs = [YAML(typ="safe").load(block) for block in _blocks("yaml") if not _is_config(block)]

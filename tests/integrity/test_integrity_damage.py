@@ -14,14 +14,16 @@ from negmine.errors import ArtifactError
 
 FILES = (
     *(f"ingest/{name}" for name in ("corpus.parquet", "queries.parquet", "positives.parquet", "excluded.parquet")),
+    "ingest/conflicts.parquet",
     "ingest/rejected.jsonl",
     *(f"embed/corpus/part-{number:05d}.parquet" for number in range(3)),
     "embed/queries/part-00000.parquet",
     "index/vectors-00000.npy",
     *(f"mine/part-{number:05d}.parquet" for number in range(4)),
+    *(f"mine/positives-{number:05d}.parquet" for number in range(4)),
     "mine/positives.parquet",
     *(f"filter/part-{number:05d}.parquet" for number in range(4)),
-    "filter/report.json",
+    *(f"filter/{name}" for name in ("calibration.json", "pairs.json", "pairs.parquet", "report.json")),
     "export/train-00000-of-00002.jsonl",
     "export/train-00001-of-00002.jsonl",
     "export/tuples.jsonl.gz",

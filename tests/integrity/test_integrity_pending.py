@@ -12,7 +12,7 @@ from small_run import litter
 from negmine.errors import InputError
 from negmine.pipeline import clean, leftovers
 
-# mine has five tasks here: the positives, and four parts.
+# mine has five tasks here: four parts, then one file of what they say of the positives.
 TASKS = 5
 
 
