@@ -113,9 +113,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             continue
         for key in sorted(set(old) | set(new)):
             was, now_is = old.get(key), new.get(key)
-            if was == now_is:
+            if was == now_is and key in old and key in new:
                 continue
-            if kind == "config" and any(isinstance(value, dict | list) for value in (was, now_is)):
+            if was == now_is:  # a key that is null here and unknown to the version that wrote the other
+                found.append(f"{key} is {'new' if key in new else 'gone'} in this version")
+            elif kind == "config" and any(isinstance(value, dict | list) for value in (was, now_is)):
                 found.append(f"{key} changed")
             elif kind == "config":
                 found.append(f"{key} changed: {_short(was)} -> {_short(now_is)}")

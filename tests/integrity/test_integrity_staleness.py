@@ -277,3 +277,11 @@ def test_a_new_query_leaves_the_index_current(folder: Path) -> None:
     finally:
         pairs.write_text(content)
     assert [stage.stage for stage in result.stages if stage.state == "current"] == ["index"]
+
+
+def test_a_key_that_another_version_does_not_know_is_a_reason() -> None:
+    """A stage that is made again always says why."""
+    old, new = {"config": {"a": 1}}, {"config": {"a": 1, "b": None}}
+    assert differences(old, new) == ["b is new in this version"]
+    assert differences(new, old) == ["b is gone in this version"]
+    assert differences(new, new) == []
