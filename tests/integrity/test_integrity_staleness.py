@@ -18,6 +18,7 @@ from negmine.config import all_keys, get, load_config
 from negmine.executors import LocalExecutor
 from negmine.pipeline import StageStatus, run, status
 from negmine.stages import encoding
+from negmine.store.manifest import differences
 
 ALL = STAGES
 FROM_EMBED, FROM_INDEX, FROM_MINE = STAGES[1:], STAGES[2:], STAGES[3:]
