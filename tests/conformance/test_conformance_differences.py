@@ -39,7 +39,7 @@ from sentence_transformers.util import mine_hard_negatives
 import negmine
 from negmine.errors import ConfigError, InputError
 from negmine.results import read_verdicts
-from negmine.stages.encoding import encoder_identity
+from negmine.stages.embed.encoding import encoder_identity
 from negmine.store.digests import DigestCache
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "conformance.md"

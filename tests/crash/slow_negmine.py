@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from negmine.stages import embed, mine
+from negmine.stages import mine
+from negmine.stages.embed import stage as embed
 
 _PAUSE = float(os.environ.get("NEGMINE_PAUSE", "0"))
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import negmine
-from negmine.stages import ready_vectors
+from negmine.stages.embed import ready
 
 DIM = 8
 
@@ -68,7 +68,7 @@ def test_npy_and_shuffled_parquet_give_the_same_bytes(data: Any, matrices: Any) 
 
 def test_the_size_of_blocks_changes_no_byte(data: Any, matrices: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     data.run("a", vectors=parquet(data, matrices))
-    monkeypatch.setattr(ready_vectors, "_BLOCK", 7)
+    monkeypatch.setattr(ready, "_BLOCK", 7)
     data.run("b", vectors=parquet(data, matrices, seed=3))
     assert data.bytes("a") == data.bytes("b")
 
@@ -197,11 +197,11 @@ def test_changed_vectors_make_embed_stale(data: Any, matrices: Any) -> None:
 def test_memory_holds_blocks_and_not_the_matrix(
     form: Any, data: Any, matrices: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ready_vectors, "_BLOCK", 4)
+    monkeypatch.setattr(ready, "_BLOCK", 4)
     largest: list[int] = []
-    real = ready_vectors.ReadyVectors._normalised
+    real = ready.ReadyVectors._normalised
     monkeypatch.setattr(
-        ready_vectors.ReadyVectors,
+        ready.ReadyVectors,
         "_normalised",
         lambda self, vectors, rows: largest.append(len(vectors)) or real(self, vectors, rows),
     )

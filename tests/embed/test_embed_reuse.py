@@ -81,7 +81,7 @@ def test_only_new_texts_are_embedded_and_the_bytes_are_those_of_a_fresh_run(
 def test_other_parts_take_over_everything_without_a_model(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     data.run(part_rows=16, normalize=False)
     data.run("fresh", part_rows=9, normalize=False)
-    monkeypatch.setattr("negmine.stages.embed.load_encoder", lambda config: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("negmine.stages.embed.stage.load_encoder", lambda config: pytest.fail("the model was loaded"))
     manifest = data.run(part_rows=9, normalize=False)
     assert manifest.counts["reused"] == manifest.counts["vectors"]
     assert manifest.facts["similarity"] == "dot"
@@ -121,7 +121,7 @@ def test_other_weights_in_the_same_folder_take_nothing_over(data: Any, static_mo
 def test_other_versions_of_the_libraries_take_nothing_over(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     data.run()
     add(data)
-    monkeypatch.setattr("negmine.stages.earlier_vectors.importlib.metadata.version", lambda name: "99.0")
+    monkeypatch.setattr("negmine.stages.embed.earlier.importlib.metadata.version", lambda name: "99.0")
     assert data.run().counts["reused"] == 0
 
 

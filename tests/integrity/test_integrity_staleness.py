@@ -17,7 +17,7 @@ from slow_negmine import pretend
 from negmine.config import all_keys, get, load_config
 from negmine.executors import LocalExecutor
 from negmine.pipeline import StageStatus, run, status
-from negmine.stages import encoding
+from negmine.stages.embed import encoding
 from negmine.store.manifest import differences
 
 ALL = STAGES

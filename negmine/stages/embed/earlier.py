@@ -20,7 +20,7 @@ from negmine import schemas
 from negmine.config import get
 from negmine.errors import ArtifactError
 from negmine.stages.base import Job
-from negmine.stages.encoding import encoder_identity
+from negmine.stages.embed.encoding import encoder_identity
 from negmine.store.manifest import Manifest, Part
 from negmine.store.tables import read_columns, to_numpy
 from negmine.store.workdir import problem

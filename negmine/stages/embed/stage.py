@@ -19,9 +19,9 @@ from negmine import schemas
 from negmine.config import Config
 from negmine.errors import InputError
 from negmine.stages.base import Job, Stage, Task, ranges
-from negmine.stages.earlier_vectors import EarlierVectors, text_digests
-from negmine.stages.encoding import check_encoder, encoder_identity, load_encoder
-from negmine.stages.ready_vectors import ReadyVectors, check_files
+from negmine.stages.embed.earlier import EarlierVectors, text_digests
+from negmine.stages.embed.encoding import check_encoder, encoder_identity, load_encoder
+from negmine.stages.embed.ready import ReadyVectors, check_files
 from negmine.stages.texts import StandingTable
 from negmine.store.digests import DigestCache
 from negmine.store.manifest import Receipt, output_digest
