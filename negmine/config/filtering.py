@@ -84,6 +84,16 @@ class PairsConfig(Section):
     )
 
 
+_JUDGING = (
+    "absolute_margin",
+    "relative_margin",
+    "leak_rate",
+    "positive_similarity",
+    "relative_positive_similarity",
+    "risk",
+)
+"""Keys of the rules that take a candidate for relevant."""
+
 DEFAULT_RISK = RiskConfig(as_hard_as=0.05, max=0.5)
 
 
@@ -127,6 +137,11 @@ class FilterConfig(Section):
     )
     near_duplicates: NearDuplicatesConfig | None = Field(
         default=NearDuplicatesConfig(), description="When a candidate is nearly a positive's text; null for never."
+    )
+    agreement: Literal["any", "most", "all"] = Field(
+        default="any",
+        description="How many of the rules above that take a candidate for relevant (margins, similarities, risk) have"
+        " to object before it is dropped.",
     )
     max_score: float | None = Field(default=None, description="Keep a candidate only if its score <= this.")
     min_score: float | None = Field(default=None, description="Keep a candidate only if its score >= this.")
@@ -180,6 +195,13 @@ class FilterConfig(Section):
             if name in self.exclude_same[:i]:
                 yield Problem(("exclude_same",), f"'{name}' is listed twice")
         yield from self._sampling_problems()
+        judging = [name for name in _JUDGING if getattr(self, name) is not None]
+        if self.agreement != "any" and len(judging) < 2:
+            yield Problem(
+                ("agreement",),
+                f"'{self.agreement}' needs two rules that can agree, and {judging[0] if judging else 'none'} is set",
+                f"Set another of {', '.join(_JUDGING)}, or agreement: any.",
+            )
         low, high = self.min_score, self.max_score
         if low is not None and high is not None and low > high:
             yield Problem(("min_score", "max_score"), f"{low:g} is above filter.max_score, {high:g}")

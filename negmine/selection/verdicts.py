@@ -56,6 +56,9 @@ EXPLANATIONS = {
     "starved": "its query had fewer than num_negatives and filter.on_shortage is drop",
 }
 
+RELEVANCE = ("absolute_margin", "relative_margin", "leak_margin", "positive_similarity", "risk")
+"""Reasons of the rules that take a candidate for relevant, which may have to agree."""
+
 _SAME = "same_"
 
 NearDuplicates = Callable[[np.ndarray], np.ndarray]
@@ -88,6 +91,7 @@ class Rules:
     relative_positive_similarity: float | None = None
     near_cosine: float | None = None
     risk_limit: float | None = None
+    agreement: str = "any"
     max_score: float | None = None
     min_score: float | None = None
     range_min: int = 0
@@ -154,8 +158,14 @@ def survivors(
 
     for column, shares in enumerate(candidates.same):
         reason[(reason < 0) & shares] = len(REASONS) + column
+    votes, counted = _Votes(len(query)), rules.agreement != "any"
     for name, broken in _broken(rules, candidates, risk):
-        reason[(reason < 0) & broken] = _CODE[name]
+        if counted and name in RELEVANCE:
+            votes.add(_CODE[name], broken)
+        else:
+            reason[(reason < 0) & broken] = _CODE[name]
+    agreed = votes.agreed(rules.agreement)
+    reason[(reason < 0) & agreed] = votes.first[(reason < 0) & agreed]
     if near_duplicates is not None:
         _drop_near(rules, query, reason, near_duplicates)
     place = _places(query, reason < 0)
@@ -175,6 +185,25 @@ def survivors(
         offset=rules.offset,
     )
     return Survivors(reason, order)
+
+
+class _Votes:
+    """How many of the rules object to each candidate, and which one did first."""
+
+    def __init__(self, rows: int) -> None:
+        self.first = np.full(rows, -1, np.int8)
+        self._count = np.zeros(rows, np.int8)
+        self._asked = 0
+
+    def add(self, code: int, broken: np.ndarray) -> None:
+        self.first[(self.first < 0) & broken] = code
+        self._count += broken
+        self._asked += 1
+
+    def agreed(self, how: str) -> np.ndarray:
+        """Where all, or with ``most`` more than half, of those that were asked object: bool (n,)."""
+        needed = self._asked if how == "all" else self._asked // 2 + 1
+        return (self._count > 0) & (self._count >= needed)
 
 
 def decide(rules: Rules, query: np.ndarray, left: Survivors, rejected: np.ndarray | None = None) -> np.ndarray:

@@ -104,6 +104,33 @@ def test_the_limit_on_risk_is_inclusive() -> None:
     assert reasons(Rules(risk_limit=0.5), [0.9, 0.8], risk=[0.51, 0.5]) == ["risk", "kept"]
 
 
+AGREEING = Rules(absolute_margin=0.25, positive_similarity=0.5, risk_limit=0.5, num_negatives=9)
+
+
+@pytest.mark.parametrize(("how", "needed"), [("any", 1), ("most", 2), ("all", 3)])
+def test_as_many_rules_object_as_have_to_agree(how: str, needed: int) -> None:
+    """Eight candidates break every combination of three rules; the first of those that object is named."""
+    broken = [(a, b, c) for a in (True, False) for b in (True, False) for c in (True, False)]
+    got = reasons(
+        replace(AGREEING, agreement=how),
+        [1.0 if a else 0.5 for a, _, _ in broken],
+        similarity=[0.75 if b else 0.25 for _, b, _ in broken],
+        risk=[0.75 if c else 0.25 for _, _, c in broken],
+    )
+    names = ("absolute_margin", "positive_similarity", "risk")
+    expected = [
+        next(name for name, objects in zip(names, each, strict=True) if objects) if sum(each) >= needed else "kept"
+        for each in broken
+    ]
+    assert got == expected
+
+
+def test_rules_on_scores_alone_do_not_vote() -> None:
+    rules = replace(AGREEING, agreement="all", max_score=0.75, max_rank=3)
+    got = reasons(rules, [1.0, 0.7, 0.5, 0.4], similarity=[1.0, 0.0, 0.0, 0.0], risk=[0.9, 0.9, 0.9, 0.0])
+    assert got == ["max_score", "kept", "kept", "range"]
+
+
 def test_near_duplicates_by_cosine_include_the_limit() -> None:
     assert reasons(Rules(near_cosine=0.95), [0.9, 0.8], similarity=[0.95, 0.94]) == ["near_duplicate", "kept"]
 
