@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from negmine.store.remote import redacted
+
 if TYPE_CHECKING:
     from negmine.errors import NegmineError
     from negmine.pipeline import StageResult
@@ -74,7 +76,7 @@ class Console:
         text = str(error)
         if error.hint is None and error.exit_code in _NEXT:
             text = f"{text.rstrip('.')}. {_NEXT[error.exit_code]}"
-        text = shown(text.replace("-c CONFIG", f"-c {self.config}"))
+        text = shown(redacted(text.replace("-c CONFIG", f"-c {self.config}")))
         if len(text) > _LONGEST_ERROR:  # a name of the user's file that is no name: the ends say what and what to do
             text = f"{text[: _LONGEST_ERROR // 2]} ... {text[-_LONGEST_ERROR // 2 :]}"
         if self.log_json:
@@ -82,7 +84,7 @@ class Console:
             return
         sys.stderr.write(f"error: {text}\n")
         if error.snippet:
-            sys.stderr.write("".join(f"  {shown(line)}\n" for line in error.snippet.splitlines()))
+            sys.stderr.write("".join(f"  {shown(redacted(line))}\n" for line in error.snippet.splitlines()))
 
     def failure(self, text: str, exit_code: int) -> None:
         """The last line of a command that ends otherwise than by an error of the tool."""
@@ -168,6 +170,9 @@ class ProgressReporter:
         self._total = self._done = self._before = 0
         self._started = 0.0
         self._ended = threading.Event()
+
+    def note(self, text: str) -> None:
+        self._console.note(text)
 
     def stage_started(self, stage: str, why: str) -> None:
         self._stage, self._started = stage, time.monotonic()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from negmine.config import Config
 
 T = TypeVar("T")
+Calibrate = Annotated[bool, typer.Option("--calibrate", help="Measure the machine's speed again.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")]
 
 
@@ -31,7 +32,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be
 def show_status(config: Config, console: Console, verify: Verify = False) -> None:
     from negmine.pipeline import status
 
-    stages = status(config, verify=verify)
+    stages = status(config, verify=verify, note=console.note)
     rows = []
     for stage in stages:
         tasks = f"{stage.tasks_done}/{stage.tasks}" if stage.tasks is not None else "-"
@@ -55,13 +56,14 @@ def show_status(config: Config, console: Console, verify: Verify = False) -> Non
         "Show what run would do, and what it would cost; changes nothing.",
         "negmine plan -c negmine.yaml",
         "negmine plan -c negmine.yaml --set mine.k=200",
+        "negmine plan -c negmine.yaml --calibrate   after a change of the machine",
     ),
 )
 @common
-def show_plan(config: Config, console: Console) -> None:
+def show_plan(config: Config, console: Console, calibrate: Calibrate = False) -> None:
     from negmine.planning import plan
 
-    stages = plan(config)
+    stages = plan(config, calibrate=calibrate, note=console.note)
     console.table(
         ["stage", "state", "tasks>", "disk>", "memory>", "time>", "why~"],
         [

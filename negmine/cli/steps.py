@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -91,6 +92,9 @@ def _show(console: Console, result: RunResult) -> None:
     )
     for path in result.exports:
         console.line(str(path))
+    if result.published is not None:
+        verb = "published to" if result.published.state == "done" else "is published already:"
+        console.line(f"{verb} {result.published.url}")
     _warn(console, result)
     console.result(
         {
@@ -108,6 +112,7 @@ def _show(console: Console, result: RunResult) -> None:
                 for stage in result.stages
             ],
             "exports": [str(path) for path in result.exports],
+            "published": asdict(result.published) if result.published is not None else None,
         }
     )
 

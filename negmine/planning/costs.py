@@ -1,59 +1,79 @@
 """What each stage costs: tasks, bytes on disk, bytes of memory, seconds.
 
-Constants were fitted to runs of the sample data and of 20,000 passages by 2,000 queries on two
-cores. Per-row and per-byte costs of Python and Arrow differ between machines less than those
-of matrix products and of models, which are measured.
+Constants were fitted to runs of 1,000 to 100,000 passages of 20 to 800 characters on the machine
+whose ``Machine.speed`` is 1 (benchmarks/planning.py shows how well they do). What differs most
+between machines, which is matrix products, models and disks, is measured on each.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from negmine.config import Config, ExportConfig
+from negmine.encoders.batches import TOKENS
 from negmine.planning.machine import Machine
-from negmine.planning.workload import CHARACTERS_PER_TOKEN, Model, Workload
-from negmine.retrieval.choice import TRAIN_ROWS, build_products, choose_lists, search_products
+from negmine.planning.workload import Model, Workload
+from negmine.retrieval.choice import build_products, choose_lists, sample_bytes, search_products
 from negmine.stages.mine import CANDIDATE_BYTES
 from negmine.store.vectors import SEGMENT_ROWS
 
-_BASE = 180 * 10**6
+BASE = 155 * 10**6
 """Memory of the process with Arrow, numpy and faiss loaded."""
 _TORCH = 550 * 10**6
-"""Memory of torch and a model's activations, without its weights."""
-_FILTER = 80 * 10**6
-"""Memory of the library that fits the risk model."""
+"""Memory of torch and a model's activations, without its weights, where it was not measured."""
+_SEARCHING = 25 * 10**6
+"""Memory that searching takes for its libraries, and filter for its own."""
 _SAMPLED = 2_000
 """Queries that filter chooses its limits on."""
-_LOAD_SECONDS = 6.0
-"""Importing torch and loading a small model."""
-_MODEL_SHARE = 0.6
-"""Share of the rate of a matrix product that a transformer reaches."""
-_STAGE_SECONDS = 0.03
-_MARGIN_OVER_LIMIT = 250 * 10**6
+_ACTIVATIONS = 24
+"""Intermediate results of a full batch that stay in memory after batches of many shapes."""
+_START = 0.03
+"""Seconds that a stage takes at least."""
+_SYNCS = 4
+"""Times that a task waits for the disk, which makes its file, its receipt and their names safe."""
+_PASS = 3.5e-10
+"""Seconds per byte of a pass over the vectors in memory of the system."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a stage would do: tasks, bytes on disk, bytes of memory, seconds; None = not known."""
+    """What a stage would do: tasks, bytes on disk, bytes of memory, seconds; None = not known.
+
+    ``memory_bytes`` is what it takes besides ``BASE`` and what earlier stages left. ``apart``: seconds
+    that several workers do not share.
+    """
 
     tasks: int | None = None
     disk_bytes: int | None = None
     memory_bytes: int | None = None
     seconds: float | None = None
+    apart: float = 0.0
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What embed takes for the texts that have no vector yet: their number, seconds in all and until the
+    model is ready, and memory of the process. None = not known."""
+
+    texts: int
+    seconds: float | None = None
+    load: float = 0.0
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What costs are computed from; ``seconds_per_text`` is known once some texts were embedded."""
+    """What costs are computed from; ``embedding`` is None with ready-made vectors."""
 
     config: Config
     work: Workload
     machine: Machine
     model: Model | None
     dimension: int | None
-    seconds_per_text: float | None = None
+    embedding: Embedding | None = None
 
     @property
     def candidates(self) -> int:
@@ -74,10 +94,14 @@ class Facts:
 
     @property
     def lists(self) -> int:
-        """Lists that auto will search by; 0 for exact search."""
+        """Lists that search goes by, of its own or of a faiss index; 0 for exact search and other indexes."""
+        if self.faiss:
+            named = re.search(r"IVF(\d+)", self.config.index.dense)
+            return int(named[1]) if named else 0
         if self.config.index.dense != "auto" or self.config.embed.similarity == "manhattan":
             return 0
-        return choose_lists(self.work.passages.count, self.work.queries.count, self.config.mine.k)
+        passages, queries = self.work.passages.count, self.work.queries.count
+        return choose_lists(passages, queries, self.config.mine.k, self.dimension or 384)
 
     @property
     def vector_bytes(self) -> int | None:
@@ -85,15 +109,23 @@ class Facts:
             return None
         return self.dimension * (2 if self.config.embed.store_dtype == "float16" else 4)
 
+    def seconds(self, work: float, disk_bytes: float, tasks: float) -> float:
+        """Seconds of ``work`` on one thread of speed 1, of hashing and writing files, and of their syncs."""
+        machine = self.machine
+        files = disk_bytes * (1 / machine.hash_bytes + 1 / machine.write_bytes)
+        return work / machine.speed + files + tasks * _SYNCS * machine.sync_seconds
+
 
 def ingest(facts: Facts) -> Estimate:
     work = facts.work
     characters = work.passages.characters + work.queries.characters
+    disk = 0.35 * characters + 26 * work.rows
+    seconds = facts.seconds(0.17 + 5.8e-6 * work.rows + 1.7e-8 * characters, disk, 1)
     return Estimate(
         tasks=1,
-        disk_bytes=round(0.35 * characters + 40 * work.rows),
-        memory_bytes=_BASE + min(4 * characters, 64 * 10**6) + 300 * work.rows,
-        seconds=0.15 + 5e-5 * work.rows + 3e-8 * characters,
+        disk_bytes=round(disk),
+        memory_bytes=round(min(4 * characters, 64 * 10**6) + 25 * 10**6 * min(work.rows / 10**4, 1) + 550 * work.rows),
+        seconds=seconds + work.bytes / facts.machine.read_bytes,
     )
 
 
@@ -103,90 +135,120 @@ def embed(facts: Facts) -> Estimate:
     disk = texts * facts.vector_bytes if facts.vector_bytes is not None else None
     if config.vectors is not None:
         assert facts.dimension is not None
-        block = 16_384 * facts.dimension * 4
-        return Estimate(1, disk, _BASE + 6 * block, _STAGE_SECONDS + texts * (1e-6 + 4.5e-8 * facts.dimension))
+        assert disk is not None
+        values = texts * facts.dimension
+        block = min(16_384, work.passages.count) * facts.dimension * 4
+        seconds = facts.seconds(_START + 1.25e-8 * values, disk, texts / config.part_rows)
+        return Estimate(1, disk, round(6.5 * block), seconds + values * 4 / facts.machine.read_bytes)
+    assert facts.embedding is not None
+    found = facts.embedding
+    disk = disk + 17 * texts if disk is not None else None
     tasks = sum(math.ceil(t.count / config.part_rows) for t in (work.passages, work.queries))
-    memory = _BASE + _TORCH + facts.model.weight_bytes if facts.model else None
-    return Estimate(tasks, disk, memory, _embed_seconds(facts))
-
-
-def _embed_seconds(facts: Facts) -> float | None:
-    """From this run's own speed where some texts were embedded, else from the model's size."""
-    texts = facts.work.passages.count + facts.work.queries.count
-    if facts.seconds_per_text is not None:
-        return _LOAD_SECONDS + texts * facts.seconds_per_text
-    if facts.model is None or facts.config.embed.device not in ("auto", "cpu"):
-        return None
-    tokens = (facts.work.passages.read + facts.work.queries.read) / CHARACTERS_PER_TOKEN + 2 * texts
-    return _LOAD_SECONDS + 2 * facts.model.weights * tokens / (facts.machine.flops * _MODEL_SHARE)
+    total = None if found.memory_bytes is None else max(found.memory_bytes - BASE, 0)
+    memory = _TORCH + facts.model.weight_bytes if total is None and facts.model else total
+    if memory and facts.dimension:
+        memory += round(_ACTIVATIONS * TOKENS * 16 * facts.dimension * min(found.texts / 4096, 1))
+    if found.seconds is None:
+        return Estimate(tasks, disk, memory)
+    return Estimate(tasks, disk, memory, found.seconds + facts.seconds(_START, disk or 0, tasks), found.load)
 
 
 def index(facts: Facts) -> Estimate:
-    passages, row = facts.work.passages.count, facts.vector_bytes
+    passages, row, d = facts.work.passages.count, facts.vector_bytes, facts.dimension
     segments = math.ceil(passages / SEGMENT_ROWS)
-    if facts.faiss:
-        return Estimate(tasks=segments + 1)
-    lists, d = facts.lists, facts.dimension
     if row is None or d is None:
-        return Estimate(tasks=segments + (2 if lists else 0))
-    flat = Estimate(
-        segments,
-        passages * row,
-        _BASE + 4 * facts.config.embed.part_rows * row,
-        _STAGE_SECONDS + 7e-9 * passages * row,
-    )
-    if not lists:
-        return flat
+        return Estimate(segments + (1 if facts.faiss else 2 if facts.lists else 0))
+    matrix = passages * row
+    part = 10 * min(facts.config.embed.part_rows, passages) * row
+    copied = facts.seconds(_START + 0.8e-9 * matrix, matrix, segments)
+    if facts.faiss:
+        return _faiss_index(facts, Estimate(segments + 1, matrix, part, copied), passages, d)
+    if not facts.lists:
+        return Estimate(segments, matrix, part, copied)
     block = min(facts.config.memory_limit // 4, min(SEGMENT_ROWS, passages) * d * 4)
-    sample = 2 * min(TRAIN_ROWS * lists, passages) * d * 4
-    products = build_products(lists, passages) * 2 * d / facts.machine.search_flops
-    seconds = (flat.seconds or 0) + products + 7e-9 * passages * row
-    return Estimate(segments + 2, 2 * passages * row, _BASE + max(sample, 3 * block) + 24 * passages, seconds)
+    memory = max(3 * sample_bytes(facts.lists, d) // 2, 3 * block, part) + 24 * passages
+    products = build_products(facts.lists, passages) * 2 * d / facts.machine.search_flops
+    built = products + facts.seconds(4 * _PASS * matrix, matrix, 2)
+    return Estimate(segments + 2, 2 * matrix, memory, copied + built, built)
+
+
+def _faiss_index(facts: Facts, flat: Estimate, passages: int, d: int) -> Estimate:
+    """With an index of faiss: time is told of lists only, roughly; training runs on one thread."""
+    from negmine.errors import ConfigError
+    from negmine.retrieval.approximate import index_bytes, new_index
+
+    similarity = facts.config.embed.similarity
+    try:
+        held = index_bytes(new_index(facts.config.index.dense, d, similarity), passages)
+    except ConfigError:  # the run will say what is wrong with it
+        return Estimate(flat.tasks)
+    held += 4 * d * facts.lists
+    disk = (flat.disk_bytes or 0) + held
+    sample = min(262_144, passages)
+    memory = held + sample * d * 4 + max(flat.memory_bytes or 0, 4096 * d * 4)
+    if not facts.lists:
+        return Estimate(flat.tasks, disk, memory)
+    train = 5 * min(sample, 256 * facts.lists) * facts.lists * facts.machine.threads
+    products = (train + passages * facts.lists) * 2 * d / facts.machine.search_flops
+    built = products + facts.seconds(2 * _PASS * held, held, 1)
+    return Estimate(flat.tasks, disk, memory, (flat.seconds or 0) + built, built)
 
 
 def mine(facts: Facts) -> Estimate:
     config, d = facts.config, facts.dimension
     measured = config.index.recall_target is not None and bool(facts.faiss or facts.lists)
-    tasks, disk = 1 + facts.parts + measured, round(13.5 * facts.candidates)
+    tasks, disk = 1 + facts.parts + measured, round(22 * facts.candidates)
     if d is None:
         return Estimate(tasks, disk)
     passages, queries = facts.work.passages.count, facts.work.queries.count
     quarter = config.memory_limit // 4
     block = min(quarter, min(SEGMENT_ROWS, passages) * d * 4)
-    found = min(quarter, round(CANDIDATE_BYTES * facts.candidates * facts.part_share))
-    memory = _BASE + block + 2 * found + 2 * round(queries * facts.part_share) * d * 4
-    memory = min(memory, config.memory_limit + _MARGIN_OVER_LIMIT)
-    if facts.faiss:
+    wanted = round(CANDIDATE_BYTES * facts.candidates * facts.part_share)
+    memory = _SEARCHING + block + round(1.4 * min(quarter, wanted)) + 2 * round(queries * facts.part_share) * d * 4
+    if facts.faiss and not facts.lists:
         return Estimate(tasks, disk)
+    if facts.faiss:
+        memory += passages * (facts.vector_bytes or 0)
     products = search_products(facts.lists, passages, queries) if facts.lists else queries * passages
     search = 2 * d * products / facts.machine.search_flops
-    candidate = facts.candidates * (1e-6 + 8e-9 * d)
-    return Estimate(tasks, disk, memory, _STAGE_SECONDS + search + candidate)
+    # Each batch of queries reads the matrix three times: positives, search, exact scores.
+    batches = facts.parts * math.ceil(wanted / quarter)
+    several = facts.work.positives / max(queries, 1)
+    candidate = 1e-6 + 0.4e-9 * d * (1 + several) / facts.machine.threads
+    seconds = facts.seconds(_START + facts.candidates * candidate, disk, tasks)
+    passes = batches * 3 * passages * (facts.vector_bytes or 0) * _PASS / facts.machine.speed
+    return Estimate(tasks, disk, memory, search + passes + seconds)
 
 
 def filter_(facts: Facts) -> Estimate:
     config = facts.config.filter
     reuse = config.max_reuse is not None
     sampled = min(facts.work.queries.count, _SAMPLED) * min(facts.config.mine.k, facts.work.passages.count)
+    disk = (22 if config.risk is None else 30) * facts.candidates
+    tasks = facts.parts + 3 + reuse
+    work = (1.15e-6 + 0.9e-6 * reuse) * facts.candidates + 0.15e-6 * sampled
+    work += 5e-8 * facts.work.positives * facts.work.passages.mean
     return Estimate(
-        tasks=facts.parts + 3 + reuse,
-        disk_bytes=(21 if config.risk is None else 29) * facts.candidates,
-        memory_bytes=_BASE + _FILTER + round(450 * max(facts.candidates * facts.part_share, sampled)),
-        seconds=_STAGE_SECONDS + (4e-6 + 2e-6 * reuse) * facts.candidates + 8e-6 * sampled,
+        tasks=tasks,
+        disk_bytes=disk,
+        memory_bytes=2 * _SEARCHING + round(400 * max(facts.candidates * facts.part_share, sampled)),
+        seconds=facts.seconds(_START + work, disk, tasks),
     )
 
 
 def export(facts: Facts) -> Estimate:
     sizes = [_file_bytes(facts, entry) for entry in facts.config.export]
     kept = facts.work.queries.count * facts.config.filter.num_negatives
+    files = sum(size / (1 if _plain(e) else 4) for size, e in zip(sizes, facts.config.export, strict=True))
+    disk = files + 40 * kept
+    tasks = len(sizes) + 2
+    part = 300 * facts.candidates * facts.part_share
+    work = 0.24e-6 * facts.candidates * (len(sizes) + 1) + 2e-6 * kept * len(sizes) + 6e-9 * sum(sizes)
     return Estimate(
-        tasks=len(sizes) + 2,
-        disk_bytes=round(
-            sum(size / (1 if _plain(e) else 4) for size, e in zip(sizes, facts.config.export, strict=True))
-        )
-        + 30 * kept,
-        memory_bytes=_BASE + round(6 * max(sizes) * facts.part_share),
-        seconds=_STAGE_SECONDS * len(sizes) + 3e-8 * sum(sizes) + 1e-5 * kept,
+        tasks=tasks,
+        disk_bytes=round(disk),
+        memory_bytes=2 * _SEARCHING + round(part + 5 * max(sizes) * facts.part_share),
+        seconds=facts.seconds(_START + work, disk, tasks),
     )
 
 
@@ -197,8 +259,7 @@ def _plain(entry: ExportConfig) -> bool:
 def _file_bytes(facts: Facts, entry: ExportConfig) -> float:
     """Bytes of a training file before compression, when every query gets all its negatives."""
     work, n = facts.work, facts.config.filter.num_negatives
-    passage = work.passages.characters / max(work.passages.count, 1) + 16
-    query = work.queries.characters / max(work.queries.count, 1) + 16
+    passage, query = work.passages.mean + 16, work.queries.mean + 16
     rows = {
         "triplet": work.positives * n * (query + 2 * passage),
         "n-tuple": work.positives * (query + (1 + n) * passage),

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from negmine.config import Config
@@ -15,41 +17,81 @@ from negmine.encoders.model_files import resolve_model
 from negmine.errors import NegmineError
 from negmine.readers import BadRows, beir_files, read_corpus, read_pairs, read_qrels, read_queries
 from negmine.readers.vectors import open_vectors
+from negmine.stages.base import Job
+from negmine.stages.embed.earlier import EarlierVectors, text_digests
+from negmine.stages.embed.stage import DECIDING
+from negmine.stages.texts import StandingTable, passage_texts
+from negmine.store.fetching import input_file, input_folder
 from negmine.store.manifest import Manifest
-from negmine.store.tables import iter_batches
+from negmine.store.tables import iter_batches, to_numpy
+from negmine.text import passage_text
 
 CHARACTERS_PER_TOKEN = 4
+"""Where no tokenizer tells."""
+_LONGEST = 1 << 16
+_SAMPLED = 8
+"""Texts of a batch that the tokenizer is asked about."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Texts:
-    """A number of texts, their characters, and those that a model with a token limit reads."""
+    """A number of texts and their characters.
 
-    count: int = 0
-    characters: int = 0
-    read: int = 0
+    ``lengths`` float64 (n,) is how many there are of each length in characters (the last: of that or
+    more), ``sample`` some of them.
+    """
 
-    def add(self, lengths: Sequence[int], limit: int) -> None:
-        self.count += len(lengths)
-        self.characters += sum(lengths)
-        self.read += sum(min(length, limit) for length in lengths)
+    count: int
+    characters: int
+    lengths: np.ndarray
+    sample: tuple[str, ...] = ()
 
     def scaled(self, count: int) -> Texts:
         """The same texts on average, ``count`` of them."""
         share = count / self.count if self.count else 0.0
-        return Texts(count, round(self.characters * share), round(self.read * share))
+        return Texts(count, round(self.characters * share), self.lengths * share, self.sample)
+
+    @property
+    def mean(self) -> float:
+        """Characters of a text."""
+        return self.characters / self.count if self.count else 0.0
+
+
+class Counting:
+    """Collects ``Texts``; with ``distinct``, equal texts count once."""
+
+    def __init__(self, *, distinct: bool) -> None:
+        self._distinct = distinct
+        self._hashes: list[np.ndarray] = []
+        self._lengths: list[np.ndarray] = []
+        self._sample: list[str] = []
+
+    def add(self, texts: Sequence[str], lengths: np.ndarray | None = None) -> None:
+        """More texts; with ``lengths`` in characters (n,), ``texts`` need only be some of them."""
+        self._lengths.append(np.fromiter(map(len, texts), np.int64, len(texts)) if lengths is None else lengths)
+        if self._distinct:
+            self._hashes.append(np.fromiter(map(hash, texts), np.int64, len(texts)))
+        self._sample += texts[: _SAMPLED if len(self._sample) < 64 * _SAMPLED else 0]
+
+    def found(self) -> Texts:
+        lengths = np.concatenate([np.empty(0, np.int64), *self._lengths])
+        if self._distinct:
+            lengths = lengths[np.unique(np.concatenate([np.empty(0, np.int64), *self._hashes]), return_index=True)[1]]
+        counted = np.bincount(np.minimum(lengths, _LONGEST)).astype(np.float64)
+        return Texts(len(lengths), int(lengths.sum()), counted, tuple(self._sample))
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What a run works on. ``exact`` is false for counts of input rows: an upper bound, since
-    duplicates are not known before ingest. ``rows`` are those of the input files."""
+    """What a run works on. ``exact`` is false for counts of input rows: an upper bound, since not
+    all duplicates are known before ingest. ``rows`` are those of the input files, ``bytes`` their size."""
 
     passages: Texts
     queries: Texts
     positives: int
     rows: int
     exact: bool
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,68 +105,105 @@ class Model:
     dimension: int | None
 
 
-def from_run(folder: Path, manifest: Manifest, limit: int) -> Workload:
+def from_run(folder: Path, manifest: Manifest) -> Workload:
     """The workload of a finished ingest: its counts, and lengths from its tables."""
     counts = manifest.counts
-    passages, queries = Texts(), Texts()
+    passages, queries = Counting(distinct=False), Counting(distinct=False)
     for batch in iter_batches(folder / "corpus.parquet", ["title", "text"]):
-        lengths = pc.add(pc.binary_length(batch["title"]), pc.binary_length(batch["text"]))
-        passages.add(lengths.to_pylist(), limit)
+        first = pa.table(batch.slice(0, _SAMPLED).to_pydict(), schema=batch.schema)
+        passages.add(passage_texts(first).to_pylist(), _characters(batch["title"]) + _characters(batch["text"]) + 1)
     for batch in iter_batches(folder / "queries.parquet", ["text"]):
-        queries.add(pc.binary_length(batch["text"]).to_pylist(), limit)
+        queries.add(batch["text"][:_SAMPLED].to_pylist(), _characters(batch["text"]))
     return Workload(
-        passages.scaled(counts["passages"]),
-        queries.scaled(counts["distinct_queries"]),
+        passages.found().scaled(counts["passages"]),
+        queries.found().scaled(counts["distinct_queries"]),
         counts["positives"],
         counts["corpus_rows"] + counts["query_rows"],
         exact=True,
     )
 
 
-def from_files(config: Config, limit: int) -> Workload:
+def _characters(texts: pa.Array) -> np.ndarray:
+    lengths: np.ndarray = to_numpy(pc.utf8_length(texts)).astype(np.int64)
+    return lengths
+
+
+def from_files(config: Config) -> Workload:
     """The workload by the rows of the input files. Raises InputError when they cannot be read."""
     data = config.data
     if data.pairs is not None:
-        return _pairs(config, Path(data.pairs), limit)
+        return _pairs(config, input_file(config, data.pairs))
     if data.path is not None:
-        files = beir_files(Path(data.path), data.split)
+        with input_folder(config, data.path) as folder:
+            files = beir_files(folder, data.split)
         corpus, queries, qrels = files.corpus, files.queries, files.qrels
     else:
         assert data.corpus is not None
         assert data.queries is not None
         assert data.qrels is not None
-        corpus, queries, qrels = Path(data.corpus), Path(data.queries), Path(data.qrels)
-    passages, texts = _corpus(config, corpus, limit), Texts()
+        corpus, queries, qrels = (input_file(config, text) for text in (data.corpus, data.queries, data.qrels))
+    passages, rows = _corpus(config, corpus)
+    counting, query_rows = Counting(distinct=True), 0
     for batch in read_queries(queries, data.columns, BadRows("skip")):
-        texts.add([len(text) for text in batch.texts], limit)
+        counting.add(batch.texts)
+        query_rows += len(batch.texts)
     judged: set[str] = set()
     positives = 0
     for found in read_qrels(qrels, BadRows("skip")):
         good = [query for query, grade in zip(found.query_ids, found.grades, strict=True) if grade >= data.min_grade]
         judged.update(good)
         positives += len(good)
+    texts = counting.found()
     used = texts.scaled(min(len(judged), texts.count))
-    return Workload(passages, used, positives, passages.count + texts.count + positives, exact=False)
+    size = sum(path.stat().st_size for path in (corpus, queries, qrels))
+    return Workload(passages, used, positives, rows + query_rows + positives, exact=False, bytes=size)
 
 
-def _pairs(config: Config, path: Path, limit: int) -> Workload:
-    texts, positives = Texts(), Texts()
-    line = None
+def _pairs(config: Config, path: Path) -> Workload:
+    queries, positives = Counting(distinct=True), Counting(distinct=True)
+    rows, size = 0, path.stat().st_size
     for batch in read_pairs(path, config.data.columns, BadRows("skip")):
-        # A row with several positives repeats its query.
-        firsts = [i for i, number in enumerate(batch.lines) if number != (batch.lines[i - 1] if i else line)]
-        line = batch.lines[-1] if batch.lines else line
-        texts.add([len(batch.queries[i]) for i in firsts], limit)
-        positives.add([len(text or "") for text in batch.positive_texts], limit)
-    corpus = _corpus(config, Path(config.data.corpus), limit) if config.data.corpus is not None else positives
-    return Workload(corpus, texts, positives.count, corpus.count + texts.count, exact=False)
+        queries.add(batch.queries)
+        positives.add([text or "" for text in batch.positive_texts])
+        rows += len(batch.queries)
+    pairs = rows
+    if config.data.corpus is None:
+        corpus = positives.found()
+    else:
+        file = input_file(config, config.data.corpus)
+        corpus, more = _corpus(config, file)
+        rows, size = rows + more, size + file.stat().st_size
+    return Workload(corpus, queries.found(), pairs, rows, exact=False, bytes=size)
 
 
-def _corpus(config: Config, path: Path, limit: int) -> Texts:
-    texts = Texts()
+def _corpus(config: Config, path: Path) -> tuple[Texts, int]:
+    """The distinct documents, and the number of rows."""
+    texts, rows = Counting(distinct=True), 0
     for batch in read_corpus(path, config.data.columns, (), BadRows("skip")):
-        texts.add([len(title) + len(text) for title, text in zip(batch.titles, batch.texts, strict=True)], limit)
-    return texts
+        texts.add(list(map(passage_text, batch.titles, batch.texts)))
+        rows += len(batch.texts)
+    return texts.found(), rows
+
+
+def not_embedded(job: Job, manifest: Manifest) -> tuple[Texts, Texts]:
+    """Passages and queries of a finished ingest that have no vector in the finished embed stage.
+
+    ``manifest`` is that of ingest.
+    """
+    counts, size = manifest.counts, job.config.embed.part_rows
+    kinds = {"corpus": ("passages", "passage"), "queries": ("distinct_queries", "query")}
+    found = []
+    for kind, (count, number) in kinds.items():
+        table = StandingTable(job.file("ingest", f"{kind}.parquet"), number)
+        earlier = EarlierVectors(job, kind, DECIDING)
+        missing = Counting(distinct=False)
+        for start in range(0, counts[count], size):
+            rows = table.slice(start, min(start + size, counts[count]), ["title", "text"][kind == "queries" :])
+            texts = (passage_texts(rows) if kind == "corpus" else rows["text"]).to_pylist()
+            known = earlier.known(text_digests(texts))
+            missing.add([text for text, there in zip(texts, known, strict=True) if not there])
+        found.append(missing.found())
+    return found[0], found[1]
 
 
 def read_model(config: Config) -> Model | None:
@@ -167,7 +246,7 @@ def dimension(config: Config, model: Model | None, embedded: Manifest | None) ->
     """Dimensions of the vectors, as far as anything tells."""
     found = model.dimension if model else None
     if config.embed.vectors is not None:
-        found = open_vectors(Path(config.embed.vectors.corpus), "doc_id").dimension
+        found = open_vectors(input_file(config, config.embed.vectors.corpus), "doc_id").dimension
     elif found is None and embedded is not None:
         found = embedded.facts.get("dimension")
     return min(found, config.embed.truncate_dim or found) if found else None

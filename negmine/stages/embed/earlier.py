@@ -66,6 +66,10 @@ class EarlierVectors:
         assert self._manifest is not None
         return str(self._manifest.facts["similarity"])
 
+    def known(self, digests: np.ndarray) -> np.ndarray:
+        """Which of ``digests`` S16 (n,) have a vector: bool (n,)."""
+        return np.isin(digests, self._digests)
+
     def find(self, digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Which of ``digests`` S16 (n,) have a vector: positions int64 (m,), ascending, and the vectors (m, d)
         as they are stored. Raises ArtifactError when a file changed since it was opened."""
