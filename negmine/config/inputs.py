@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from negmine.config.values import CountOrAuto, Names, PathText, Problem, Section, Text, worded
+from negmine.config.values import CountOrAuto, Names, PathText, Problem, Section, Text, found, worded
 
 FIXED_COLUMNS = ("doc_id", "text", "title", "text_key", "passage", "id_hash", "source_row")
 """Columns that every corpus table has: a metadata column cannot take their names."""
@@ -137,6 +137,43 @@ class VectorsConfig(Section):
     )
 
 
+def _devices(value: Any) -> str | tuple[str, ...]:
+    """One device, or several of one kind; a list of one is that one."""
+    listed = list(value) if isinstance(value, list | tuple) else [value]
+    wrong = [found(item) for item in listed if not isinstance(item, str) or not item]
+    if wrong or not listed:
+        met = wrong[0] if wrong else "an empty list"
+        raise worded(f"expected a device or a list of devices, found {met}", "Write it like [cuda:0, cuda:1].")
+    if len(listed) == 1:
+        only: str = listed[0]
+        return only
+    if "auto" in listed or "cuda" in listed:
+        which = "auto" if "auto" in listed else "cuda"
+        raise worded(f"'{which}' names no certain device in a list", "Write it like [cuda:0, cuda:1].")
+    kinds = list(dict.fromkeys(item.partition(":")[0] for item in listed))
+    if len(kinds) > 1:
+        raise worded(
+            f"a list has devices of one kind, and this one has {' and '.join(kinds)}",
+            "Kinds round differently: a vector would depend on which device was free.",
+        )
+    return tuple(listed)
+
+
+Devices = Annotated[
+    str | tuple[str, ...],
+    BeforeValidator(_devices),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+            ]
+        }
+    ),
+]
+"""Where a model runs: a device of torch, or several."""
+
+
 class EmbedConfig(Section):
     """How texts become vectors: an embedding model, or ready-made vectors."""
 
@@ -145,7 +182,11 @@ class EmbedConfig(Section):
     )
     backend: Literal["torch", "onnx", "openvino"] = Field(default="torch", description="What runs the model.")
     revision: Text | None = Field(default=None, description="Branch, tag or commit of a hub model.")
-    device: Text = Field(default="auto", description="Where the model runs: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.")
+    device: Devices = Field(
+        default="auto",
+        description="Where the model runs: `auto` (all GPUs, else the best there is), `cpu`, `cuda`, `cuda:1`, `mps`;"
+        " `[cuda:0, cuda:1]` is a process on each.",
+    )
     dtype: Literal["float32", "float16", "bfloat16"] = Field(
         default="float32", description="Precision the model computes in."
     )
@@ -186,6 +227,12 @@ class EmbedConfig(Section):
                     yield Problem((key,), "applies only to embed.model, which is not set", "Remove it.")
         elif self.revision is not None and self.model is not None and _is_not_on_hub(self.model):
             yield Problem(("revision",), "applies only to a hub model, and embed.model is not one", "Remove it.")
+        if isinstance(self.device, tuple) and self.backend != "torch":
+            yield Problem(
+                ("device", "backend"),
+                f"several devices need the torch backend, and embed.backend is {self.backend}",
+                f"Name a single device, such as {self.device[0]}.",
+            )
         for kind in ("query", "document"):
             prompt, name = f"{kind}_prompt", f"{kind}_prompt_name"
             if self.vectors is None and getattr(self, prompt) is not None and getattr(self, name) is not None:

@@ -22,6 +22,7 @@ PATH_KEYS = (
     "embed.model",
     "embed.vectors.corpus",
     "embed.vectors.queries",
+    "publish",
 )
 """Keys that hold a path (``embed.model`` only when it names a local folder)."""
 

@@ -162,6 +162,7 @@ def _resolve_paths(document: Document, folder: str) -> None:
 
 
 def _absolute(value: str, base: str, *, is_model: bool) -> str:
+    value = value.removeprefix("file://")
     if not value or "://" in value or "\0" in value or (is_model and not is_local_model(value, base)):
         return value
     # not Path.resolve: a path through a link stays the one that was written

@@ -60,7 +60,20 @@ class IndexConfig(Section):
         " measured. `exact` finds them all.",
     )
 
+    device: Text = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$",
+        description="Where exact search computes: `cpu`, `cuda`, `cuda:1`, or `auto`: on a GPU if torch finds one. The"
+        " results are the same. Searches of lists and of faiss indexes run on the CPU.",
+        examples=["cpu", "cuda", "cuda:1"],
+    )
+
     def problems(self) -> Iterator[Problem]:
+        exact = self.dense in ("exact", "auto") or self.recall_target is not None
+        if self.device.startswith("cuda") and not exact:
+            yield Problem(
+                ("device",), "a faiss index is searched on the CPU, and recall_target is not set", "Set it to auto."
+            )
         if self.dense in ("exact", "auto") and self.search_params is not None:
             yield Problem(
                 ("search_params",), f"applies only to a faiss index, and index.dense is {self.dense}", "Remove it."
@@ -140,8 +153,21 @@ class Config(Section):
         json_schema_extra={"default": [{"format": "triplet", "file": "train.jsonl"}]},
     )
     engine: EngineConfig = Field(default_factory=EngineConfig, description="What runs the tasks of a stage.")
+    publish: PathText | None = Field(
+        default=None,
+        description="Folder or URL that the training files are copied to when they are done, such as"
+        " `s3://bucket/folder`.",
+    )
 
     def problems(self) -> Iterator[Problem]:
+        if "://" in self.work_dir:
+            yield Problem(
+                ("work_dir",),
+                "must be a folder of this machine, and is a URL",
+                "Only inputs may be URLs, and publish, which copies the training files to one.",
+            )
+        if self.publish is not None and self.publish.startswith(("http://", "https://")):
+            yield Problem(("publish",), "nothing can be written over HTTP", "Use the URL of a store, such as s3://.")
         for name in self.filter.exclude_same:
             if name not in self.data.metadata:
                 carried = ", ".join(self.data.metadata) or "nothing"
@@ -169,11 +195,18 @@ class Config(Section):
                 f"ranks are known down to {k} (mine.k), and pairs.max_rank is {self.pairs.max_rank}",
                 f"Set mine.k to {self.pairs.max_rank} or more, or pairs.max_rank to at most {k}.",
             )
+        if self.engine.kind == "ray" and self.index.device.startswith("cuda"):
+            yield Problem(
+                ("index.device", "engine.kind"),
+                "Ray's workers have GPUs for models only, and search runs on their CPUs",
+                "Set index.device to auto.",
+            )
         device, gpus = self.embed.device, self.engine.gpus_per_worker
-        if self.engine.kind == "ray" and device.startswith("cuda:"):
+        if self.engine.kind == "ray" and (isinstance(device, tuple) or device.startswith("cuda:")):
+            named = "a list names devices" if isinstance(device, tuple) else f"'{device}' names a GPU"
             yield Problem(
                 ("embed.device", "engine.kind"),
-                f"'{device}' names a GPU, but Ray gives each worker its own",
+                f"{named}, but Ray gives each worker its own",
                 "Set embed.device to cuda or auto.",
             )
         if gpus not in ("auto", 0) and (self.embed.model is None or device == "cpu"):

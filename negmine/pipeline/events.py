@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from negmine.store.manifest import Manifest
+from negmine.store.publishing import Published
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,17 @@ class StageResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run did; ``exports`` are the files it leaves, as absolute paths."""
+    """What a run did; ``exports`` are the files it leaves, as absolute paths, ``published`` their copy on a store."""
 
     stages: tuple[StageResult, ...]
     exports: tuple[Path, ...] = ()
+    published: Published | None = None
 
 
 class Reporter(Protocol):
     """Is told what happens during a run."""
 
+    def note(self, text: str) -> None: ...
     def stage_started(self, stage: str, why: str) -> None: ...
     def tasks_known(self, stage: str, unit: str, total: int, done: int) -> None: ...
     def advanced(self, stage: str, units: int) -> None: ...
@@ -42,6 +45,9 @@ class Reporter(Protocol):
 @dataclass
 class Silent:
     """Reports nothing."""
+
+    def note(self, text: str) -> None:
+        pass
 
     def stage_started(self, stage: str, why: str) -> None:
         pass

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,10 @@ from negmine.pipeline.events import Reporter, RunResult, Silent, StageResult
 from negmine.pipeline.states import StageStatus, made_from, stage_status
 from negmine.stages import STAGES, Stage
 from negmine.stages.base import Job, Task
+from negmine.store.fetching import fetch_inputs
 from negmine.store.lock import writing
 from negmine.store.manifest import Manifest, Part, Receipt, differences, digest_of
+from negmine.store.publishing import Destination
 from negmine.store.usage import peak_rss_bytes, reset_peak_rss
 from negmine.store.workdir import Pending, WorkDir, damaged
 
@@ -43,7 +45,8 @@ def run(
 
     ``only``: earlier stages must be current already, else StaleError. ``repair``: rebuild files of
     ``until`` that are damaged or missing. ``verify``: read every file of finished stages.
-    ``executor``: what runs the tasks instead of what ``config.engine`` says.
+    ``executor``: what runs the tasks instead of what ``config.engine`` says. A current export is copied
+    to ``config.publish``.
 
     Raises the errors of ``negmine.errors``; whatever was finished before one stays finished.
     """
@@ -56,8 +59,17 @@ def run(
     with writing(work.root), chosen as running_on:
         try:
             work.settle()
-            runner = _Runner(config, work, reporter or Silent(), running_on)
-            return runner.run(until, only, repair)
+            destination = Destination(config.publish) if config.publish is not None and until == "export" else None
+            reporter = reporter or Silent()
+            fetch_inputs(config, reporter.note)
+            if destination is not None:
+                destination.check()
+            runner = _Runner(config, work, reporter, running_on)
+            result = runner.run(until, only, repair)
+            if destination is not None:
+                copied = destination.publish(work.stage(until), result.stages[-1].manifest, reporter.note)
+                result = replace(result, published=copied)
+            return result
         finally:
             work.digests.save()
 
@@ -121,7 +133,8 @@ class _Runner:
         started = time.perf_counter()
         reset_peak_rss()
         job = Job(self.config, self.work, pending)
-        receipts, ran = self._tasks(stage, job, now)
+        with contextlib.closing(job):
+            receipts, ran = self._tasks(stage, job, now)
         self._unchanged(stage, pending, now)
         manifest = self._manifest(stage, fingerprint, now, receipts, time.perf_counter() - started)
         self.work.commit(pending, manifest)

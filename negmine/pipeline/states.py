@@ -12,8 +12,10 @@ from negmine.errors import ArtifactError, NegmineError
 from negmine.schemas import SCHEMA_VERSION
 from negmine.stages import STAGES, Stage
 from negmine.stages.base import Job
+from negmine.store.fetching import fetch_inputs, unused
 from negmine.store.lock import writing
 from negmine.store.manifest import Manifest, differences, digest_of
+from negmine.store.remote import Tell
 from negmine.store.workdir import WorkDir
 
 State = Literal["current", "stale", "partial", "missing", "damaged"]
@@ -59,8 +61,13 @@ def made_from(stage: Stage, config: Config, work: WorkDir, upstream: Mapping[str
     }
 
 
-def status(config: Config, *, verify: bool = False) -> list[StageStatus]:
-    """The state of every stage, in order. Changes nothing but the memory of digests."""
+def status(config: Config, *, verify: bool = False, note: Tell = lambda text: None) -> list[StageStatus]:
+    """The state of every stage, in order.
+
+    Changes nothing but the memory of digests, and the copies of inputs that are URLs; ``note`` is told
+    of those that are fetched.
+    """
+    fetch_inputs(config, note)
     work = WorkDir(Path(config.work_dir), verify=verify)
     found: dict[str, StageStatus] = {}
     for stage in STAGES.values():
@@ -125,7 +132,7 @@ def _count_tasks(stage: Stage, config: Config, work: WorkDir, fingerprint: str, 
 def leftovers(config: Config) -> list[Path]:
     """What no manifest names and no interrupted stage could still use."""
     current = {s.stage: digest_of(s.made_from) for s in status(config) if s.made_from is not None}
-    return list(WorkDir(Path(config.work_dir)).leftovers(current))
+    return [*WorkDir(Path(config.work_dir)).leftovers(current), *unused(config)]
 
 
 def clean(config: Config, paths: Iterable[Path]) -> None:

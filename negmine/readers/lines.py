@@ -53,7 +53,7 @@ def byte_blocks(path: Path) -> Iterator[bytes]:
     """Yield the decompressed bytes of a file. Raises InputError when it cannot be read to its end."""
     check_file(path)
     try:
-        with pa.input_stream(str(path), compression=_COMPRESSION.get(path.suffix.lower())) as stream:
+        with pa.input_stream(os.fspath(path), compression=_COMPRESSION.get(path.suffix.lower())) as stream:
             while block := stream.read(_BLOCK):
                 yield block
     except (OSError, pa.ArrowException) as error:

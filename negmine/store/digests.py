@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class DigestCache:
 
     def digest(self, path: Path) -> str:
         """SHA-256 of the file. Raises OSError when it cannot be read."""
-        key = str(path.absolute())
+        key = os.fspath(path.absolute())
         stat = path.stat()
         stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         known = self._known.get(key)

@@ -87,7 +87,8 @@ def _array(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
 
 def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
     """Some columns of a whole file."""
-    return pq.read_table(path, columns=list(columns), use_threads=False)
+    with pq.ParquetFile(path) as file:  # pyarrow's read_table would import pandas where it is installed
+        return file.read(columns=list(columns), use_threads=False)
 
 
 def iter_batches(path: Path, columns: Sequence[str], rows: int = ROW_GROUP) -> Iterator[pa.RecordBatch]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from io import RawIOBase
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,47 +14,106 @@ import numpy as np
 SEGMENT_ROWS = 65_536
 """Rows per file of the flat matrix; a constant, so that files do not depend on the machine."""
 
+_CONVERTED = 4096
+"""Rows that are read at once where they are stored in half precision."""
+
 
 @dataclass(frozen=True)
 class FlatVectors:
     """A matrix (rows, dimension) kept as ``.npy`` segments of ``SEGMENT_ROWS`` rows each.
 
-    Blocks are read, not memory-mapped: mapped pages would count against the memory limit.
+    Blocks are read, not memory-mapped: mapped pages would count against the memory limit. A matrix
+    that takes at most ``hold`` bytes in single precision is read once and kept. Files are read on
+    ``threads`` threads.
     """
 
     segments: Sequence[Path]
-    rows: int
+    offsets: Sequence[int]
+    """Where the numbers begin in each segment."""
+    starts: np.ndarray
+    """First row of each segment, and the number of rows."""
     dimension: int
     dtype: np.dtype
+    hold: int = 0
+    threads: int = 1
+    _held: list[np.ndarray] = field(default_factory=list)
 
     @classmethod
-    def open(cls, segments: Sequence[Path]) -> FlatVectors:
-        shapes = [np.load(path, mmap_mode="r").shape for path in segments]
-        first = np.load(segments[0], mmap_mode="r")
-        return cls(tuple(segments), sum(shape[0] for shape in shapes), first.shape[1], first.dtype)
+    def open(cls, segments: Sequence[Path], *, hold: int = 0, threads: int = 1) -> FlatVectors:
+        mapped = [np.load(path, mmap_mode="r") for path in segments]
+        starts = np.concatenate([[0], np.cumsum([len(matrix) for matrix in mapped])])
+        offsets = tuple(matrix.offset for matrix in mapped)
+        return cls(tuple(segments), offsets, starts, mapped[0].shape[1], mapped[0].dtype, hold, threads)
+
+    @property
+    def rows(self) -> int:
+        return int(self.starts[-1])
 
     def blocks(self, rows: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (first row, float32 (b, d)) in order, b <= ``rows``.
 
         A block is valid until the next one is asked for: they share one buffer.
         """
+        if self._held or 4 * self.rows * self.dimension <= self.hold:
+            whole = self._whole()
+            for low in range(0, len(whole), rows):
+                yield low, whole[low : low + rows]
+            return
         rows = min(rows, SEGMENT_ROWS, max(self.rows, 1))
-        raw = np.empty((rows, self.dimension), self.dtype)
-        single = raw if self.dtype == np.float32 else np.empty((rows, self.dimension), np.float32)
-        start = 0
-        for path in self.segments:
-            mapped = np.load(path, mmap_mode="r")
-            size, offset = mapped.shape[0], mapped.offset
-            del mapped
-            with path.open("rb", buffering=0) as file:
-                file.seek(offset)
-                for low in range(0, size, rows):
-                    count = min(rows, size - low)
-                    _read_exactly(file, raw[:count], path)
-                    if single is not raw:
-                        single[:count] = raw[:count]
-                    yield start + low, single[:count]
-            start += size
+        block = np.empty((rows, self.dimension), np.float32)
+        with ThreadPoolExecutor(self.threads) as pool:
+            for number, (start, stop) in enumerate(itertools.pairwise(self.starts.tolist())):
+                for low in range(start, stop, rows):
+                    count = min(rows, stop - low)
+                    self._read(pool, number, low - start, block[:count])
+                    yield low, block[:count]
+
+    def _whole(self) -> np.ndarray:
+        if not self._held:
+            matrix = np.empty((self.rows, self.dimension), np.float32)
+            with ThreadPoolExecutor(self.threads) as pool:
+                for number, (start, stop) in enumerate(itertools.pairwise(self.starts.tolist())):
+                    self._read(pool, number, 0, matrix[start:stop])
+            self._held.append(matrix)
+        return self._held[0]
+
+    def take(self, numbers: np.ndarray) -> np.ndarray:
+        """The rows ``numbers`` (n,), in any order and repeated or not: float32 (n, d). Few of many are read alone."""
+        if self._held:
+            return self._held[0][numbers]
+        distinct, place = np.unique(numbers, return_inverse=True)
+        found = np.empty((len(distinct), self.dimension), self.dtype)
+        width = self.dimension * self.dtype.itemsize
+        for number, (start, stop) in enumerate(itertools.pairwise(self.starts.tolist())):
+            low, high = np.searchsorted(distinct, [start, stop])
+            if low == high:
+                continue
+            with self.segments[number].open("rb", buffering=0) as file:
+                for at in range(low, high):
+                    offset = self.offsets[number] + (int(distinct[at]) - start) * width
+                    _read_exactly(file.fileno(), found[at], offset, self.segments[number])
+        return found[place].astype(np.float32, copy=False)
+
+    def _read(self, pool: ThreadPoolExecutor, number: int, first: int, block: np.ndarray) -> None:
+        """Rows ``first`` ... of a segment into ``block`` float32 (b, d), a share on each thread."""
+        width = self.dimension * self.dtype.itemsize
+        path = self.segments[number]
+        share = max(-(-len(block) // self.threads), 1)
+
+        def read(low: int) -> None:
+            part = block[low : low + share]
+            offset = self.offsets[number] + (first + low) * width
+            if self.dtype == np.float32:
+                _read_exactly(file.fileno(), part, offset, path)
+                return
+            for start in range(0, len(part), _CONVERTED):
+                piece = part[start : start + _CONVERTED]
+                raw = np.empty(piece.shape, self.dtype)
+                _read_exactly(file.fileno(), raw, offset + start * width, path)
+                piece[:] = raw
+
+        with path.open("rb", buffering=0) as file:
+            list(pool.map(read, range(0, len(block), share)))
 
     def reordered(self, path: Path, place: np.ndarray, rows: int) -> None:
         """Write the matrix to ``path`` with each row at its ``place`` (n,), holding ``rows`` at a time."""
@@ -70,10 +131,10 @@ class FlatVectors:
                     file.write(ordered[low:high].data)
 
 
-def _read_exactly(file: RawIOBase, array: np.ndarray, path: Path) -> None:
+def _read_exactly(file: int, array: np.ndarray, offset: int, path: Path) -> None:
     view = memoryview(array.data).cast("B")
     while view:
-        got = file.readinto(view)
+        got = os.preadv(file, [view], offset)
         if not got:
             raise OSError(f"{path} ends before its last vector")
-        view = view[got:]
+        view, offset = view[got:], offset + got

@@ -17,6 +17,7 @@ from negmine.selection.identity import digest_array
 from negmine.stages.ingest.conflicts import no_labels
 from negmine.stages.ingest.documents import Corpus, Documents, TextIndex
 from negmine.stages.ingest.labels import Labels, Queries, QueryList
+from negmine.store.fetching import input_file, input_folder, named_inside
 from negmine.text import text_digest, text_key
 
 
@@ -33,9 +34,11 @@ class Files:
     def of(cls, config: Config) -> Files:
         data = config.data
         if data.path is not None:
-            folder = beir_files(Path(data.path), data.split)
-            return cls(corpus=folder.corpus, queries=folder.queries, qrels=folder.qrels)
-        return cls(*(Path(p) if p else None for p in (data.corpus, data.pairs, data.queries, data.qrels)))
+            with input_folder(config, data.path) as folder:
+                found = beir_files(folder, data.split)
+            files = (named_inside(path, folder, data.path) for path in (found.corpus, found.queries, found.qrels))
+            return cls(**dict(zip(("corpus", "queries", "qrels"), files, strict=True)))
+        return cls(*(input_file(config, p) if p else None for p in (data.corpus, data.pairs, data.queries, data.qrels)))
 
     def by_key(self) -> dict[str, Path]:
         names = ("corpus", "pairs", "queries", "qrels")
