@@ -11,7 +11,8 @@ import numpy as np
 
 from negmine.errors import ConfigError
 from negmine.retrieval.evidence import Closeness
-from negmine.retrieval.exact import Neighbours, group_by_depth, rank_and_cut, scored
+from negmine.retrieval.exact import Neighbours, rank_and_cut, scored
+from negmine.retrieval.proposing import group_by_depth
 from negmine.retrieval.similarity import Blocks
 
 _TRAIN_ROWS = 262_144

@@ -17,12 +17,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from negmine.arrays import positions
-from negmine.retrieval.choice import TRAIN_PASSES
+from negmine.retrieval.choice import TRAIN_ROWS
 from negmine.retrieval.evidence import Closeness
 from negmine.retrieval.exact import Neighbours, rank_and_cut, scored
 from negmine.retrieval.similarity import Blocks, pair_scores
 
 _CHUNK = 1024
+_SUMMED = 128
+"""Lists whose passages are summed up at once."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,25 @@ class Lists:
 def train_lists(sample: np.ndarray, lists: int, similarity: str, seed: int) -> np.ndarray:
     """Centres of ``lists`` lists by k-means on ``sample`` float32 (s, d), s >= lists: float32 (lists, d).
 
-    They are of length 1 for cosine. Equal on any number of threads.
+    They are of length 1 for cosine. Equal on any number of threads. Passes take more and more of the
+    sample: ``TRAIN_ROWS`` rows per list.
     """
-    rows = np.sort(np.random.default_rng(seed).choice(len(sample), lists, replace=False))
-    centroids = sample[rows].copy()
-    for _ in range(TRAIN_PASSES):
-        assigned = assign_lists(sample, centroids, similarity)
+    drawn = np.random.default_rng(seed).permutation(len(sample))
+    centroids = sample[drawn[:lists]]
+    for rows in TRAIN_ROWS:
+        part = sample[drawn[: rows * lists]] if rows * lists < len(sample) else sample
+        assigned = assign_lists(part, centroids, similarity)
         order = np.argsort(assigned, kind="stable")
         counts = np.bincount(assigned, minlength=lists)
         present = np.flatnonzero(counts)
-        starts = (np.cumsum(counts) - counts)[present]
-        means = np.add.reduceat(sample[order], starts, axis=0, dtype=np.float64) / counts[present, None]
+        ends = np.cumsum(counts)
+        starts = (ends - counts)[present]
+        means = np.empty((len(present), sample.shape[1]), np.float64)
+        for low in range(0, len(present), _SUMMED):
+            some = slice(low, low + _SUMMED)
+            first, last = starts[low], ends[present[some][-1]]
+            means[some] = np.add.reduceat(part[order[first:last]], starts[some] - first, axis=0, dtype=np.float64)
+        means /= counts[present, None]
         if similarity == "cosine":
             norms = np.sqrt((means * means).sum(axis=1, keepdims=True))
             means /= np.where(norms > 0, norms, 1)
@@ -251,5 +261,6 @@ def _chosen(part: np.ndarray, centroids: np.ndarray, offset: np.ndarray, count: 
 @contextlib.contextmanager
 def _workers() -> Iterator[ThreadPoolExecutor]:
     """As many threads as faiss uses, each of which computes its products alone."""
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool:
+    threads = faiss.omp_get_max_threads()  # asked before: limiting BLAS limits faiss, too
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
         yield pool

@@ -13,7 +13,7 @@ import numpy as np
 
 from negmine.config import Config
 from negmine.errors import ConfigError, InputError
-from negmine.retrieval.choice import TRAIN_ROWS, choose_lists
+from negmine.retrieval.choice import TRAIN_ROWS, choose_lists, sample_bytes
 from negmine.stages.base import Job, Stage, Task, ranges
 from negmine.stages.vectors import block_rows, embedded, flat_vectors, similarity
 from negmine.store.manifest import Manifest
@@ -66,6 +66,8 @@ class IndexStage(Stage):
         search = _search(job)
         if search["method"] == "faiss":
             _refuse_what_cannot_be_built(job, passages)
+        if search["method"] == "lists":
+            _refuse_lists_beyond_memory(job, search["lists"])
         segments = ranges(passages, SEGMENT_ROWS, "vectors")
         yield segments
         args = {"segments": [f"{task.name}.npy" for task in segments], "passages": passages}
@@ -88,7 +90,8 @@ def _lists(config: Config, ingest: Manifest, embed: Manifest) -> int:
     """How many lists auto decides for; 0 for exact search."""
     if embed.facts["similarity"] == "manhattan":
         return 0
-    return choose_lists(ingest.counts["passages"], ingest.counts["distinct_queries"], config.mine.k)
+    counts = ingest.counts
+    return choose_lists(counts["passages"], counts["distinct_queries"], config.mine.k, embed.facts["dimension"])
 
 
 def _search(job: Job) -> dict[str, Any]:
@@ -112,6 +115,17 @@ def _refuse_what_cannot_be_built(job: Job, passages: int) -> None:
             f" and memory_limit is {job.config.memory_limit / 1e9:.2f} GB",
             where="index.dense",
             hint="Use auto, a compressed index such as IVF1024,PQ48x4fs, or a higher memory_limit.",
+        )
+
+
+def _refuse_lists_beyond_memory(job: Job, lists: int) -> None:
+    needed = 3 * sample_bytes(lists, job.manifest("embed").facts["dimension"]) // 2
+    if needed > job.config.memory_limit:
+        raise ConfigError(
+            f"training {lists:,} lists takes {needed / 1e6:.0f} MB of memory, and memory_limit is"
+            f" {job.config.memory_limit / 1e6:.0f} MB",
+            where="memory_limit",
+            hint="Raise it, or set index.dense: exact.",
         )
 
 
@@ -149,7 +163,7 @@ def _train(task: Task, job: Job, source: FlatVectors) -> None:
 
     lists = task.args["lists"]
     rows = block_rows(job.config, source.dimension)
-    sample = sampled(lambda: source.blocks(rows), source.rows, TRAIN_ROWS * lists, job.config.seed)
+    sample = sampled(lambda: source.blocks(rows), source.rows, max(TRAIN_ROWS) * lists, job.config.seed)
     _save(job, "centroids.npy", train_lists(sample, lists, similarity(job), job.config.seed))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import negmine
+from negmine.cli.steps import outcome
 from negmine.errors import ConfigError
+from negmine.planning import costs
+from negmine.planning.plan import plan
 from negmine.retrieval import choice
 from negmine.retrieval.recall import draw_queries
 from negmine.selection.random import mix
@@ -251,9 +255,24 @@ def test_what_cannot_work_is_refused_before_the_index_is_built(
     assert not list(folder.rglob("vectors-*.npy"))
 
 
+def test_the_result_says_what_was_reached(config_of: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists and recall beside the counts; the bound is never rounded up."""
+    monkeypatch.setattr(costs, "choose_lists", lambda *sizes: 64)
+    config = config_of(dense="auto", recall_target=0.9)
+    planned = {stage.stage: stage.tasks for stage in plan(config)}
+    stages = {stage.stage: stage for stage in negmine.run(config, until="mine").stages}
+    assert outcome(stages["index"]) == "4,000 vectors in 64 lists"
+    recall = stages["mine"].manifest.facts["recall"]
+    shown = re.fullmatch(r"18,\d{3} candidates, recall@20 (0\.\d{3}) \(>= (0\.\d{3})\)", outcome(stages["mine"]))
+    assert shown is not None
+    assert float(shown[1]) == pytest.approx(recall["recall"], abs=0.0005)
+    assert recall["lower_bound"] - 0.001 < float(shown[2]) <= recall["lower_bound"]
+    assert {name: stage.tasks for name, stage in stages.items()} == {name: planned[name] for name in stages}
+
+
 def test_sizes_decide_for_lists_in_a_real_run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No list where exact search is cheaper: these 4,000 passages."""
-    assert choice.choose_lists(PASSAGES, QUERIES, K) == 0
+    assert choice.choose_lists(PASSAGES, QUERIES, K, 24) == 0
     config = negmine.config_from_dict(
         {
             "work_dir": str(tmp_path / "run"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from negmine.retrieval.choice import choose_lists
+from negmine.retrieval.choice import choose_lists, sample_bytes
 from negmine.retrieval.exact import Neighbours, search_exact
 from negmine.retrieval.lists import Lists, assign_lists, lists_in_order, search_lists, train_lists
 
@@ -154,7 +154,14 @@ def test_the_order_of_lists_is_that_of_the_search() -> None:
 
 def test_lists_are_chosen_where_they_pay() -> None:
     """From sizes alone: never for few queries, few passages, or a depth near the corpus's size."""
-    assert choose_lists(1_000_000, 50_000, 100) >= 512
-    assert choose_lists(1_000_000, 100, 100) == 0
-    assert choose_lists(1_000, 1_000_000, 100) == 0
-    assert choose_lists(100_000, 50_000, 90_000) == 0
+    assert choose_lists(1_000_000, 50_000, 100, 384) >= 512
+    assert choose_lists(1_000_000, 100, 100, 384) == 0
+    assert choose_lists(1_000, 1_000_000, 100, 384) == 0
+    assert choose_lists(100_000, 50_000, 90_000, 384) == 0
+
+
+def test_what_lists_are_trained_on_stays_small() -> None:
+    for dimension in (64, 384, 1024, 4096):
+        lists = choose_lists(100_000_000, 10_000_000, 100, dimension)
+        assert lists >= 32
+        assert sample_bytes(lists, dimension) <= 2**28
