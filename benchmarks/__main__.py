@@ -1,23 +1,105 @@
-"""`make bench`: every benchmark at its usual size; writes benchmarks/RESULTS.md."""
+"""`make bench`: all benchmarks that need no further data, one after the other; writes benchmarks/RESULTS.md.
+
+    python -m benchmarks              # half an hour on two idle cores
+    python -m benchmarks --full       # the large sizes, hours, and 20 GB of disk
+    python -m benchmarks --tiny       # only whether all of them run; prints the results
+
+`benchmarks.quality` needs judged collections and is run apart.
+"""
 
 from __future__ import annotations
 
+import argparse
+import datetime
+import importlib.util
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
-from benchmarks import mining
 from benchmarks.measure import machine
+
+_RESULTS = Path(__file__).parent / "RESULTS.md"
+_RAY = {"executors"}
+"""What is left out where Ray is not installed."""
+
+# Module and arguments.
+USUAL = (
+    "startup",
+    "mining --rounds 3",
+    "scaling",
+    "approximate --passages 300000 --queries 20000 --rounds 2",
+    "embedding --texts 600 --documents 2000 --rounds 2",
+    "planning demo texts 20000x2000x384",
+    "executors --stage mine --rounds 2",
+    "executors --stage embed --passages 600 --rounds 2",
+)
+FULL = (
+    "startup",
+    "mining",
+    "mining --passages 1000000 --queries 5000 --rounds 3 --no-peers",
+    "scaling --half --rounds 2",
+    "approximate",
+    "embedding",
+    "planning",
+    "executors --stage mine",
+    "executors --stage embed",
+)
+TINY = (
+    "startup --rounds 1",
+    "mining --passages 2000 --queries 200 --rounds 1",
+    "scaling --sizes 1000 2000 --queries 100",
+    "approximate --passages 20000 --queries 500 --rounds 1",
+    "embedding --texts 20 --documents 20 --rounds 1",
+    "planning 2000x200x384",
+    "executors --stage mine --passages 2000 --queries 200 --part 100 --rounds 1",
+    "executors --stage embed --passages 100 --part 50 --rounds 1",
+)
+
+
+def _run(words: str, folder: Path) -> tuple[str, bool]:
+    """What one benchmark printed, in Markdown, and whether it succeeded."""
+    module, *arguments = words.split()
+    command = ["-m", f"benchmarks.{module}", *arguments]
+    own = folder / module if module == "executors" else folder
+    print(f"python {' '.join(command)}", file=sys.stderr, flush=True)
+    started = time.perf_counter()
+    where = ["--folder", str(own.absolute())]
+    done = subprocess.run([sys.executable, *command, *where], check=False, capture_output=True, text=True)
+    seconds = time.perf_counter() - started
+    text = f"`python {' '.join(command)}` ({seconds:.0f} s)\n\n{done.stdout.strip()}"
+    if done.returncode:
+        text += f"\n\nIt failed:\n\n```text\n{done.stderr.strip()[-2000:]}\n```"
+    return text, not done.returncode
 
 
 def main() -> None:
-    folder = Path("runs/benchmarks")
-    parts = [
-        "# Results",
-        f"Medians of alternating runs, each in a process of its own. {machine()}.",
-        mining.run(folder, 100_000, 10_000, 384, 100, rounds=5, peers=True),
-    ]
-    text = "\n\n".join(parts)
-    (Path(__file__).parent / "RESULTS.md").write_text(text, "utf-8")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks"))
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--full", action="store_true")
+    size.add_argument("--tiny", action="store_true")
+    args = parser.parse_args()
+    chosen = FULL if args.full else TINY if args.tiny else USUAL
+    if importlib.util.find_spec("ray") is None:
+        chosen = tuple(words for words in chosen if words.split()[0] not in _RAY)
+    load = os.getloadavg()[0]
+    parts, good = [], True
+    for words in chosen:
+        text, succeeded = _run(words, args.folder)
+        parts.append(text)
+        good &= succeeded
+    head = (
+        f"# Results\n\n`python -m benchmarks{' --full' * args.full}`, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}."
+        f" {machine()}. Load of the machine at the start: {load:.1f}.\n\nArms take turns, each in a process of its own;"
+        " ratios are medians of the ratios round by round. CPU seconds are those of the process itself."
+    )
+    text = "\n\n".join([head, *parts]) + "\n"
+    if not args.tiny:
+        _RESULTS.write_text(text, "utf-8")
     print(text)
+    sys.exit(not good)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,10 @@ class Settings:
     """How to load and call the model; names as in the ``embed`` section of the config."""
 
     backend: str = "torch"
-    device: str = "auto"
+    device: str | tuple[str, ...] = "auto"
+    """Several: a process on each."""
+    every_gpu: bool = False
+    """Whether a device of ``auto`` is all graphics cards that there are."""
     dtype: str = "float32"
     query_prompt: str | None = None
     query_prompt_name: str | None = None
@@ -95,7 +98,7 @@ def load_model(folder: Path, settings: Settings) -> Any:
         with quiet(), load_report() as report:
             model = SentenceTransformer(
                 str(folder),
-                device="cpu" if settings.backend == "openvino" or settings.device == "cpu" else _device(settings),
+                device="cpu" if settings.backend == "openvino" or devices(settings) else _device(settings),
                 backend=settings.backend,
                 truncate_dim=settings.truncate_dim,
                 trust_remote_code=settings.trust_remote_code,
@@ -126,8 +129,21 @@ def load_model(folder: Path, settings: Settings) -> Any:
         ) from error
 
 
+def devices(settings: Settings) -> tuple[str, ...]:
+    """The devices to be used at the same time; none when it is a single one."""
+    if isinstance(settings.device, tuple):
+        return settings.device if len(settings.device) > 1 else ()
+    if settings.device != "auto" or not settings.every_gpu or settings.backend != "torch":
+        return ()
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return tuple(f"cuda:{number}" for number in range(count)) if count > 1 else ()
+
+
 def _device(settings: Settings) -> str | None:
-    return None if settings.device == "auto" else settings.device
+    device = settings.device if isinstance(settings.device, str) else settings.device[0]
+    return None if device == "auto" else device
 
 
 def _model_kwargs(settings: Settings) -> dict[str, Any]:
@@ -151,14 +167,15 @@ def _model_kwargs(settings: Settings) -> dict[str, Any]:
             options["INFERENCE_NUM_THREADS"] = settings.threads
         return {"ov_config": options}
     onnxruntime = importlib.import_module("onnxruntime")
-    on_gpu = settings.device not in ("auto", "cpu") or (settings.device == "auto" and torch.cuda.is_available())
+    device = _device(settings)
+    on_gpu = device != "cpu" if device is not None else torch.cuda.is_available()
     session = onnxruntime.SessionOptions()
     session.log_severity_level = 3
     if settings.threads is not None:
         session.intra_op_num_threads = settings.threads
     provider = "CUDAExecutionProvider" if on_gpu else "CPUExecutionProvider"
     if provider not in onnxruntime.get_available_providers():
-        if settings.device != "auto":
+        if device is not None:
             raise missing_backend("onnx", f"onnxruntime has no {provider}; install onnxruntime-gpu")
         provider = "CPUExecutionProvider"
     return {"provider": provider, "session_options": session}

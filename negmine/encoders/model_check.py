@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,8 +160,12 @@ def missing_backend(backend: str, cause: str) -> MissingDependencyError:
     )
 
 
-def check_device(device: str, backend: str) -> None:
-    """Refuse a device that this machine does not have. Raises ConfigError."""
+def check_device(device: str | Sequence[str], backend: str) -> None:
+    """Refuse a device, or one of several, that this machine does not have. Raises ConfigError."""
+    if not isinstance(device, str):
+        for each in dict.fromkeys(device):
+            check_device(each, backend)
+        return
     if device in ("auto", "cpu"):
         return
     if backend == "openvino":

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from negmine.encoders.batches import by_characters, copies, equal_length
-from negmine.encoders.loading import Settings, first_line, load_model, quiet
+from negmine.encoders.loading import Settings, devices, first_line, load_model, quiet
+from negmine.encoders.workers import Workers
 from negmine.errors import ConfigError, InputError
 
 __all__ = ["SentenceTransformerEncoder", "Settings"]
@@ -19,12 +20,15 @@ _BATCH = 32
 _STATIC_BATCH = 1024
 _CALL = 256
 """Texts per call of the model, in whole batches: after each there is progress to tell."""
+_Call = tuple[np.ndarray, int, int]
+"""Positions of texts, how often they are given, texts per batch."""
 
 
 class SentenceTransformerEncoder:
     """An ``Encoder`` over ``SentenceTransformer.encode_query`` and ``encode_document``.
 
-    Those apply the model's own prompts and Router tasks unless a prompt is set.
+    Those apply the model's own prompts and Router tasks unless a prompt is set. With several devices
+    the first texts start a process for each; ``close`` ends them.
     """
 
     def __init__(self, folder: Path, settings: Settings) -> None:
@@ -42,6 +46,23 @@ class SentenceTransformerEncoder:
                     where=f"embed.{key}",
                     hint=f"Set embed.{key.removesuffix('_name')} to the text of the prompt instead.",
                 )
+        self._devices = devices(settings)
+        self._workers: Workers | None = None
+        if self._devices and self._is_sum("query") and self._is_sum("document"):
+            if isinstance(settings.device, tuple):
+                raise ConfigError(
+                    "a model of static embeddings takes longer to be sent texts than to embed them",
+                    where="embed.device",
+                    hint=f"Name a single device, such as {self._devices[0]}.",
+                )
+            self._model.to(self._devices[0])
+            self._devices = ()
+
+    def close(self) -> None:
+        """End the processes of several devices; the next texts would start them again."""
+        if self._workers is not None:
+            self._workers.close()
+            self._workers = None
 
     @property
     def similarity(self) -> str:
@@ -66,17 +87,25 @@ class SentenceTransformerEncoder:
         progress: Callable[[int], None] | None,
     ) -> np.ndarray:
         encode = getattr(self._model, f"encode_{task}")
+
+        def encoded_by(pool: Any, call: _Call) -> np.ndarray:
+            rows, times, batch = call
+            given = [texts[row] for row in rows] * times
+            vectors: np.ndarray = encode(
+                given,
+                prompt=prompt,
+                prompt_name=prompt_name,
+                batch_size=batch,
+                convert_to_numpy=True,
+                show_progress_bar=False,
+                **({} if pool is None else {"pool": pool, "chunk_size": len(given)}),
+            )
+            return vectors
+
         vectors: np.ndarray | None = None
         with self._failures(), quiet():
-            for rows, times, batch in self._calls(task, texts, prompt, prompt_name):
-                encoded = encode(
-                    [texts[row] for row in rows] * times,
-                    prompt=prompt,
-                    prompt_name=prompt_name,
-                    batch_size=batch,
-                    convert_to_numpy=True,
-                    show_progress_bar=False,
-                )
+            calls = self._calls(task, texts, prompt, prompt_name)
+            for (rows, _, _), encoded in self._spread(encoded_by, calls, task):
                 if vectors is None:
                     vectors = np.empty((len(texts), encoded.shape[1]), np.float32)
                 vectors[rows] = encoded[: len(rows)]
@@ -90,9 +119,33 @@ class SentenceTransformerEncoder:
             )
         return _normalised(vectors) if self._settings.normalize else vectors
 
-    def _calls(
-        self, task: str, texts: Sequence[str], prompt: str | None, prompt_name: str | None
-    ) -> Iterator[tuple[np.ndarray, int, int]]:
+    def _spread(
+        self, encoded_by: Callable[[Any, _Call], np.ndarray], calls: Iterator[_Call], task: str
+    ) -> Iterator[tuple[_Call, np.ndarray]]:
+        """Each call with its vectors, as they get done."""
+        if not self._devices or self._is_sum(task):
+            yield from ((call, encoded_by(None, call)) for call in calls)
+            return
+        listed = list(calls)
+        if self._workers is None:
+            self._workers = Workers(self._model, self._devices)
+        try:
+            yield from self._workers.map(encoded_by, listed)
+        except BaseException:
+            self.close()
+            raise
+
+    def _is_sum(self, task: str) -> bool:
+        """Whether a vector is a sum over the tokens of a text, looked up in a table."""
+        kind = self._inputs(["a"], task)
+        return "attention_mask" not in kind and "offsets" in kind
+
+    @property
+    def _on_processor(self) -> bool:
+        kind = self._devices[0].partition(":")[0] if self._devices else self._model.device.type
+        return bool(kind == "cpu")
+
+    def _calls(self, task: str, texts: Sequence[str], prompt: str | None, prompt_name: str | None) -> Iterator[_Call]:
         """Each call of the model: positions of its texts, how often they are given, texts per batch."""
         given = self._settings.batch_size
         start = self._resolved(task, prompt, prompt_name)
@@ -102,7 +155,7 @@ class SentenceTransformerEncoder:
                 rows = np.arange(low, min(low + _STATIC_BATCH, len(texts)))
                 yield rows, 1, given or len(rows)
             return
-        if self._settings.backend == "torch" and self._model.device.type == "cpu" and "attention_mask" in kind:
+        if self._settings.backend == "torch" and self._on_processor and "attention_mask" in kind:
             lengths = self._token_counts([start + text for text in texts], task)
             for rows in equal_length(lengths, given):
                 times = copies(len(rows), int(lengths[rows[0]]))

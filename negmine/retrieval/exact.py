@@ -9,9 +9,10 @@ import numpy as np
 
 from negmine.arrays import positions
 from negmine.retrieval.evidence import Closeness
+from negmine.retrieval.proposing import Propose, propose_on_cpu
 from negmine.retrieval.similarity import Blocks, score_pairs
 
-_SPARE = 16
+_SPARE = 8
 """Passages fetched beyond the depth: single precision may put the last ones in another order."""
 
 
@@ -40,18 +41,20 @@ def search_exact(
     passages: int,
     similarity: str,
     closeness: Closeness | None = None,
+    propose: Propose = propose_on_cpu,
 ) -> Neighbours:
     """For each query its ``depth`` nearest passages, scored in float64, ties by passage number.
 
     query_vectors float32 (q, d); depth int (q,); ``passages`` is how many there are in all. The
     result does not depend on how the blocks are cut: single precision only proposes, and where
     its rounding could hide a passage the query is searched again without it. ``closeness`` asks
-    for the cosines to the queries' positives.
+    for the cosines to the queries' positives. Whatever ``propose`` is, the result is the same.
     """
     depth = np.minimum(depth, passages)
-    query, passage, floor, greatest = _propose(query_vectors, blocks, depth, passages, similarity)
-    found = _ranked(scored(query_vectors, blocks, query, passage, similarity, closeness))
-    unsafe, threshold = _hidden(found, depth, floor, _rounding(query_vectors, greatest, similarity))
+    near = propose(query_vectors, blocks, np.minimum(depth + _SPARE, passages), similarity)
+    found = _ranked(scored(query_vectors, blocks, near.query, near.passage, similarity, closeness))
+    rounding = _rounding(query_vectors, near.greatest, similarity)
+    unsafe, threshold = _hidden(found, depth, near.floor, rounding, similarity)
     if len(unsafe):
         vectors = np.ascontiguousarray(query_vectors[unsafe])
         row, passage = _all_above(vectors, blocks, threshold, similarity)
@@ -82,17 +85,6 @@ def scored(
 def rank_and_cut(found: Neighbours, depth: np.ndarray) -> Neighbours:
     """Scored pairs in order (best first, ties by passage), at most ``depth[q]`` for query q."""
     return _cut(_ranked(found), depth)
-
-
-def group_by_depth(fetch: np.ndarray) -> list[tuple[np.ndarray, int]]:
-    """Rows of queries to search together, with the depth of each group.
-
-    Groups are powers of two of ``fetch``, so that one query with thousands of positives costs
-    the others nothing.
-    """
-    level = np.ceil(np.log2(np.maximum(fetch, 1)))
-    groups = [np.flatnonzero(level == value) for value in np.unique(level)]
-    return [(rows, int(fetch[rows].max())) for rows in groups]
 
 
 def _cut(found: Neighbours, depth: np.ndarray) -> Neighbours:
@@ -126,66 +118,28 @@ def _ranked(found: Neighbours) -> Neighbours:
     return found.rows(order)
 
 
-def _propose(
-    query_vectors: np.ndarray, blocks: Blocks, depth: np.ndarray, passages: int, similarity: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Pairs found in single precision, per query the score below which nothing was kept, and
-    the greatest norm of a passage."""
-    groups = [
-        (rows, np.ascontiguousarray(query_vectors[rows]), width)
-        for rows, width in group_by_depth(np.minimum(depth + _SPARE, passages))
-    ]
-    metric, largest = _metric(similarity)
-    heaps = [faiss.ResultHeap(len(rows), width, keep_max=largest) for rows, _, width in groups]
-    greatest = 0.0
-    for start, vectors in blocks():
-        greatest = max(greatest, float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors).max())))
-        for heap, (_, group_vectors, width) in zip(heaps, groups, strict=True):
-            values, local = faiss.knn(group_vectors, vectors, min(width, len(vectors)), metric=metric)
-            heap.add_result(values, local + start)
-    floor = np.full(len(query_vectors), -np.inf)
-    query, passage = [], []
-    for heap, (rows, _, width) in zip(heaps, groups, strict=True):
-        heap.finalize()
-        if width < passages:
-            floor[rows] = _as_score(heap.D[:, -1].astype(np.float64), similarity)
-        query.append(np.repeat(rows, width))
-        passage.append(heap.I.ravel())
-    joined = np.concatenate(passage)
-    there = joined >= 0
-    return np.concatenate(query)[there], joined[there], floor, greatest
-
-
-def _metric(similarity: str) -> tuple[int, bool]:
-    if similarity in ("cosine", "dot"):
-        return faiss.METRIC_INNER_PRODUCT, True
-    return (faiss.METRIC_L2, False) if similarity == "euclidean" else (faiss.METRIC_L1, False)
-
-
-def _as_score(values: np.ndarray, similarity: str) -> np.ndarray:
-    """A value of faiss as a score: it gives squared distances for euclidean."""
-    if similarity in ("cosine", "dot"):
-        return values
-    return -np.sqrt(np.maximum(values, 0)) if similarity == "euclidean" else -values
-
-
 def _hidden(
-    found: Neighbours, depth: np.ndarray, floor: np.ndarray, rounding: np.ndarray
+    found: Neighbours, depth: np.ndarray, floor: np.ndarray, rounding: np.ndarray, similarity: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Queries whose last kept score lies within rounding of what was not fetched.
+    """Queries whose last kept passage lies within rounding of what was not proposed.
 
-    Returns their rows and, for each, a single-precision score that every passage that may
+    Returns their rows and, for each, a single-precision value that every passage that may
     belong to the result reaches.
     """
     last = np.full(len(depth), np.inf)
     at_depth = positions(found.query) == depth[found.query] - 1
-    last[found.query[at_depth]] = found.score[at_depth]
+    last[found.query[at_depth]] = _as_value(found.score[at_depth], similarity)
     unsafe = np.flatnonzero(np.isfinite(floor) & (last - floor <= rounding))
     return unsafe, last[unsafe] - rounding[unsafe]
 
 
+def _as_value(scores: np.ndarray, similarity: str) -> np.ndarray:
+    """What a proposal compares, from the score: minus the squared distance for euclidean."""
+    return -scores * scores if similarity == "euclidean" else scores
+
+
 def _rounding(query_vectors: np.ndarray, greatest_norm: float, similarity: str) -> np.ndarray:
-    """Bound (q,) on the error of a single-precision score: d roundings of 2^-24, twice for safety."""
+    """Bound (q,) on the error of a single-precision value: d roundings of 2^-24, twice for safety."""
     dimension = query_vectors.shape[1]
     norms = np.sqrt(np.einsum("ij,ij->i", query_vectors, query_vectors, dtype=np.float64))
     unit = 2.0 * (dimension + 8) * 2.0**-24
@@ -193,24 +147,22 @@ def _rounding(query_vectors: np.ndarray, greatest_norm: float, similarity: str) 
         return unit * norms * greatest_norm
     # A squared distance is rounded relative to the squared norms it is computed from.
     width = norms + greatest_norm
-    return np.sqrt(unit) * width if similarity == "euclidean" else unit * width * np.sqrt(dimension)
+    return unit * width * (width if similarity == "euclidean" else np.sqrt(dimension))
 
 
 def _all_above(
     vectors: np.ndarray, blocks: Blocks, threshold: np.ndarray, similarity: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All (row, passage) whose single-precision score reaches the row's threshold."""
+    """All (row, passage) whose single-precision value reaches the row's threshold."""
     query, passage = [], []
-    metric, _ = _metric(similarity)
+    metric = faiss.METRIC_L2 if similarity == "euclidean" else faiss.METRIC_L1
     step = 64
     for start, block in blocks():
         for low in range(0, len(vectors), step):
             part = vectors[low : low + step]
-            if similarity in ("cosine", "dot"):
-                scores = part @ block.T
-            else:
-                scores = _as_score(faiss.pairwise_distances(part, block, metric=metric), similarity)
-            rows, columns = np.nonzero(scores >= threshold[low : low + step, None])
+            products = similarity in ("cosine", "dot")
+            values = part @ block.T if products else -faiss.pairwise_distances(part, block, metric=metric)
+            rows, columns = np.nonzero(values >= threshold[low : low + step, None])
             query.append(rows + low)
             passage.append(columns + start)
     return np.concatenate(query), np.concatenate(passage)

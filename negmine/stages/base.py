@@ -79,6 +79,13 @@ class Run:
         value: T = self._resources[name]
         return value
 
+    def close(self) -> None:
+        """Give back what resources hold beside memory, such as processes."""
+        for value in self._resources.values():
+            if callable(close := getattr(value, "close", None)):
+                close()
+        self._resources.clear()
+
 
 class Job(Run):
     """One stage of one run under construction: what its tasks may read and where they publish."""

@@ -12,13 +12,13 @@ from negmine import schemas
 from negmine.arrays import find_pairs, positions
 from negmine.config import Config
 from negmine.errors import ConfigError
-from negmine.retrieval.evidence import Closeness, gather
+from negmine.retrieval.evidence import Closeness
 from negmine.retrieval.similarity import pair_scores
 from negmine.selection.depth import within_depth
 from negmine.stages import searching
 from negmine.stages.base import Job, Stage, Task, ranges
 from negmine.stages.texts import StandingTable
-from negmine.stages.vectors import block_rows, flat_vectors, query_vectors, similarity
+from negmine.stages.vectors import flat_vectors, query_vectors, similarity
 from negmine.store.manifest import Manifest
 from negmine.store.tables import TableWriter, iter_batches, rows_between, to_numpy
 from negmine.store.vectors import FlatVectors
@@ -103,9 +103,6 @@ class _Search:
             "doc_ids", lambda: StandingTable(job.file("ingest", "corpus.parquet"), "passage").column("doc_id")
         )
 
-    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        return self.source.blocks(block_rows(self.job.config, self.source.dimension))
-
     def part(self, task: Task) -> Mapping[str, int]:
         start, stop = task.args["start"], task.args["stop"]
         vectors = query_vectors(self.job, start, stop)
@@ -123,7 +120,7 @@ class _Search:
         ):
             for low, high in _batches(held, self.job.config.memory_limit // 4):
                 of_query, of_passage = _between(positives, low, high)
-                labelled = gather(self.blocks, of_passage)
+                labelled = self.source.take(of_passage)
                 closeness = Closeness(labelled, of_query - low, high - low, normalized=self.similarity == "cosine")
                 found = search(vectors[low:high], depth[low:high], closeness)
                 place = find_pairs(found.query + low, found.passage, *_between(excluded, low, high), self.passages)

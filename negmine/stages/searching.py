@@ -19,6 +19,7 @@ from negmine.retrieval.exact import Neighbours, search_exact
 from negmine.retrieval.recall import Measured, draw_queries, fewest_lists, first_that_meets
 from negmine.selection.random import mix
 from negmine.stages.base import Job, Run
+from negmine.stages.device import proposer
 from negmine.stages.texts import StandingTable
 from negmine.stages.vectors import block_rows, embedded, flat_vectors, similarity
 from negmine.store.files import read_json, write_json
@@ -110,9 +111,9 @@ def _blocks(run: Run, source: FlatVectors) -> Callable[[], Iterator[tuple[int, n
 
 
 def _exact(run: Run) -> Search:
-    source = _passages(run)
+    source, propose = _passages(run), proposer(run.config)
     return lambda vectors, depth, closeness: search_exact(
-        vectors, _blocks(run, source), depth, source.rows, similarity(run), closeness
+        vectors, _blocks(run, source), depth, source.rows, similarity(run), closeness, propose
     )
 
 

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from negmine.store.tables import iter_batches, to_numpy
+from negmine.store.tables import iter_batches, read_columns, to_numpy
 
 
 def standing_rows(path: Path, number: str) -> np.ndarray:
     """Row in the file of the first row of each ``number`` ("passage" or "query"): int64 (m,)."""
-    numbers = to_numpy(pq.read_table(path, columns=[number], use_threads=False)[number])
+    numbers = to_numpy(read_columns(path, [number])[number])
     highest = np.maximum.accumulate(np.concatenate([[-1], numbers[:-1]]))
     return np.flatnonzero(numbers > highest)
 

@@ -31,8 +31,11 @@ def query_vectors(run: Run, start: int, stop: int) -> np.ndarray:
 
 
 def flat_vectors(run: Run, paths: list[Path] | None = None) -> FlatVectors:
-    """The corpus matrix: index's segments, or ``paths``."""
-    return FlatVectors.open(paths or run.files("index", "vectors-"))
+    """The corpus matrix: index's segments, or ``paths``; kept in memory where it is no larger than a block may be."""
+    import faiss
+
+    paths = paths or run.files("index", "vectors-")
+    return FlatVectors.open(paths, hold=run.config.memory_limit // 4, threads=faiss.omp_get_max_threads())
 
 
 def block_rows(config: Config, dimension: int) -> int:

@@ -141,6 +141,10 @@ def test_a_cluster_of_this_machine_is_started_for_the_run(tmp_path: Path) -> Non
             "Ray gives each worker its own",
         ),
         (
+            {"engine": {"kind": "ray"}, "embed": {"model": "m", "device": ["cpu", "cpu"]}},
+            "embed.device: a list names devices, but Ray gives each worker its own",
+        ),
+        (
             {"engine": {"kind": "ray", "gpus_per_worker": 1}, "embed": {"model": "m", "device": "cpu"}},
             "no worker would use its GPU: embed.device is cpu",
         ),

@@ -89,6 +89,8 @@ class Editing:
     def __init__(self, stage: str, edit: Callable[[], object]) -> None:
         self.stage, self.edit = stage, edit
 
+    def note(self, text: str) -> None: ...
+
     def stage_started(self, stage: str, why: str) -> None: ...
 
     def tasks_known(self, stage: str, unit: str, total: int, done: int) -> None:

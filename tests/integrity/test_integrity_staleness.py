@@ -69,6 +69,7 @@ CASES = (
     Case("embed.backend", "onnx", FROM_EMBED),
     Case("embed.revision", "v2", NONE, "hub"),
     Case("embed.device", "cpu", NONE),
+    Case("embed.device", "[cpu, cpu]", NONE),
     Case("embed.dtype", "float16", FROM_EMBED),
     Case("embed.query_prompt", "'query: '", FROM_EMBED),
     Case("embed.query_prompt_name", "query", FROM_EMBED),
@@ -87,6 +88,7 @@ CASES = (
     Case("index.dense", "Flat", FROM_INDEX),
     Case("index.dense", "auto", FROM_INDEX),
     Case("index.search_params", "nprobe=2", FROM_MINE, given=("index.dense='IVF2,Flat'",)),
+    Case("index.device", "cpu", NONE),
     Case("index.recall_target", "0.5", NONE),
     Case("index.recall_target", "0.5", NONE, given=("index.dense=auto",)),
     Case("index.recall_target", "0.5", FROM_MINE, given=("index.dense='IVF2,Flat'",)),
@@ -112,6 +114,7 @@ CASES = (
     Case("filter.near_duplicates.jaccard", "0.9", FROM_FILTER),
     Case("filter.near_duplicates.cosine", "0.9", FROM_FILTER),
     Case("filter.exclude_same", "[_id]", FROM_FILTER, given=("data.metadata=[_id]",)),
+    Case("filter.agreement", "all", FROM_FILTER, given=("filter.relative_margin=0.05",)),
     Case("filter.max_score", "0.9", FROM_FILTER),
     Case("filter.min_score", "-0.9", FROM_FILTER),
     Case("filter.range_min", "1", FROM_FILTER),
@@ -131,6 +134,7 @@ CASES = (
     Case("engine.gpus_per_worker", "1", NONE, given=("engine.kind=ray",)),
     Case("engine.retries", "0", NONE, given=("engine.kind=ray",)),
     Case("export", "[{format: triplet, file: other.jsonl}]", EXPORT),
+    Case("publish", "memory://elsewhere", NONE),
 )
 SECTIONS = {"filter.risk", "filter.near_duplicates"}
 UNTRIED = {

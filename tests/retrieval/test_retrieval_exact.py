@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from negmine.retrieval.exact import group_by_depth, search_exact
+from negmine.retrieval.exact import search_exact
+from negmine.retrieval.proposing import group_by_depth
 from negmine.retrieval.similarity import SIMILARITIES, pair_scores, score_pairs
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from negmine.config import Config
 from negmine.encoders.base import Encoder
+from negmine.encoders.loading import Settings, devices
 from negmine.encoders.model_check import check_backend, check_device, check_model
 from negmine.encoders.model_files import model_digests, resolve_model
 from negmine.store.digests import DigestCache
@@ -37,28 +39,38 @@ def encoder_identity(config: Config, digests: DigestCache) -> dict[str, Any]:
     return model_digests(model_folder(config, download=False), config.embed.backend, digests.digest)
 
 
-def load_encoder(config: Config) -> Encoder:
-    """The model of the config, loaded and ready."""
-    from negmine.encoders.loading import Settings
+def gpus_at_once(config: Config) -> int:
+    """How many graphics cards embed at the same time; 1 also when a processor does."""
+    return max(len([device for device in devices(_settings(config)) if not device.startswith("cpu")]), 1)
+
+
+def load_encoder(config: Config, *, alone: bool = False) -> Encoder:
+    """The model of the config, loaded and ready; ``alone``: on the first of several devices."""
     from negmine.encoders.sentence_transformer import SentenceTransformerEncoder
 
+    settings = _settings(config)
+    if alone:
+        first = settings.device if isinstance(settings.device, str) else settings.device[0]
+        settings = replace(settings, device=first, every_gpu=False)
+    return SentenceTransformerEncoder(model_folder(config), settings)
+
+
+def _settings(config: Config) -> Settings:
     embed = config.embed
-    return SentenceTransformerEncoder(
-        model_folder(config),
-        Settings(
-            backend=embed.backend,
-            device=embed.device,
-            dtype=embed.dtype,
-            query_prompt=embed.query_prompt,
-            query_prompt_name=embed.query_prompt_name,
-            document_prompt=embed.document_prompt,
-            document_prompt_name=embed.document_prompt_name,
-            max_seq_length=embed.max_seq_length,
-            truncate_dim=embed.truncate_dim,
-            normalize=embed.normalize,
-            similarity=embed.similarity,
-            batch_size=None if embed.batch_size == "auto" else embed.batch_size,
-            trust_remote_code=embed.trust_remote_code,
-            threads=None if config.threads == "auto" else config.threads,
-        ),
+    return Settings(
+        backend=embed.backend,
+        device=embed.device,
+        every_gpu=config.engine.kind == "local",  # workers of a cluster have one each
+        dtype=embed.dtype,
+        query_prompt=embed.query_prompt,
+        query_prompt_name=embed.query_prompt_name,
+        document_prompt=embed.document_prompt,
+        document_prompt_name=embed.document_prompt_name,
+        max_seq_length=embed.max_seq_length,
+        truncate_dim=embed.truncate_dim,
+        normalize=embed.normalize,
+        similarity=embed.similarity,
+        batch_size=None if embed.batch_size == "auto" else embed.batch_size,
+        trust_remote_code=embed.trust_remote_code,
+        threads=None if config.threads == "auto" else config.threads,
     )

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from negmine.config import Config
 from negmine.errors import InputError, Where
 from negmine.readers.vectors import VectorSource, open_vectors
 from negmine.stages.base import Job
 from negmine.stages.texts import standing_rows
-from negmine.store.tables import to_numpy
+from negmine.store.fetching import input_file
+from negmine.store.tables import read_columns, to_numpy
 
 _BLOCK = 16_384
 _KINDS = {
@@ -27,7 +27,7 @@ _KINDS = {
 
 def _open(config: Config, kind: str) -> VectorSource:
     assert config.embed.vectors is not None
-    return open_vectors(Path(getattr(config.embed.vectors, kind)), id_column=_KINDS[kind][0])
+    return open_vectors(input_file(config, getattr(config.embed.vectors, kind)), id_column=_KINDS[kind][0])
 
 
 def check_files(config: Config) -> None:
@@ -69,7 +69,7 @@ class ReadyVectors:
         return "cosine" if embed.normalize else "dot"
 
     def _rows_by_id(self, table: Path, standing: np.ndarray) -> np.ndarray:
-        wanted = pq.read_table(table, columns=[self.id_column])[self.id_column].take(pa.array(standing))
+        wanted = read_columns(table, [self.id_column])[self.id_column].take(pa.array(standing))
         ids = pa.chunked_array([pa.array(ids, pa.string()) for ids in self._source.iter_ids(_BLOCK)], pa.string())
         encoded = ids.combine_chunks().dictionary_encode()
         if len(encoded.dictionary) < len(encoded):
@@ -109,7 +109,7 @@ class ReadyVectors:
                 where=where,
                 hint=f"Without ids there must be one row for each, in input order. {hint}",
             )
-        rows = to_numpy(pq.read_table(table, columns=["source_row"])["source_row"])
+        rows = to_numpy(read_columns(table, ["source_row"])["source_row"])
         return rows[standing]
 
     def parts(self, rows: int) -> Iterator[tuple[int, np.ndarray]]:

@@ -24,6 +24,7 @@ from negmine.stages.embed.encoding import check_encoder, encoder_identity, load_
 from negmine.stages.embed.ready import ReadyVectors, check_files
 from negmine.stages.texts import StandingTable
 from negmine.store.digests import DigestCache
+from negmine.store.fetching import input_file
 from negmine.store.manifest import Receipt, output_digest
 from negmine.store.tables import TableWriter
 from negmine.text import passage_text
@@ -56,7 +57,10 @@ class EmbedStage(Stage):
         if config.embed.vectors is None:
             return {}
         vectors = config.embed.vectors
-        files = {"embed.vectors.corpus": Path(vectors.corpus), "embed.vectors.queries": Path(vectors.queries)}
+        files = {
+            "embed.vectors.corpus": input_file(config, vectors.corpus),
+            "embed.vectors.queries": input_file(config, vectors.queries),
+        }
         for key, path in files.items():
             if not path.is_file():
                 raise InputError("this file does not exist", where=str(path), hint=f"Check {key}.")
@@ -96,7 +100,7 @@ class EmbedStage(Stage):
         if kind == "corpus":
             texts = [passage_text(title, text) for title, text in zip(rows["title"].to_pylist(), texts, strict=True)]
         digests = text_digests(texts)
-        earlier = job.resource(f"earlier {kind}", lambda: EarlierVectors(job, kind, _DECIDING))
+        earlier = job.resource(f"earlier {kind}", lambda: EarlierVectors(job, kind, DECIDING))
         known, vectors = earlier.find(digests)
         job.progress(len(known))
         missing = np.setdiff1d(np.arange(len(texts)), known)
@@ -138,7 +142,7 @@ class EmbedStage(Stage):
 
 
 # Where parts are cut decides no vector.
-_DECIDING = tuple(key for key in EmbedStage.keys if key != "embed.part_rows")
+DECIDING = tuple(key for key in EmbedStage.keys if key != "embed.part_rows")
 
 
 def _table(job: Job, kind: str) -> StandingTable:

@@ -1,0 +1,74 @@
+"""The matrix on disk: the same rows by blocks, by number, kept in memory or not, in single or half precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from negmine.store import vectors as module
+from negmine.store.vectors import FlatVectors
+
+
+def segments(folder: Path, matrix: np.ndarray, rows: int) -> list[Path]:
+    paths = [folder / f"{low:03}.npy" for low in range(0, len(matrix), rows)]
+    for path, low in zip(paths, range(0, len(matrix), rows), strict=True):
+        np.save(path, matrix[low : low + rows])
+    return paths
+
+
+@pytest.fixture(params=["float32", "float16"])
+def matrix(request: pytest.FixtureRequest) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((103, 5)).astype(request.param)
+
+
+@pytest.mark.parametrize("hold", [0, 10**6])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("rows", [1, 7, 40, 500])
+def test_blocks_hold_all_rows_in_order(tmp_path, monkeypatch, matrix, hold, threads, rows) -> None:
+    """Each pass, however it is cut; no block has more rows than asked for."""
+    monkeypatch.setattr(module, "_CONVERTED", 3)
+    source = FlatVectors.open(segments(tmp_path, matrix, 40), hold=hold, threads=threads)
+    assert (source.rows, source.dimension) == matrix.shape
+    for _ in range(2):
+        found, starts = [], []
+        for start, block in source.blocks(rows):
+            assert block.dtype == np.float32
+            assert len(block) <= rows
+            starts.append(start)
+            found.append(block.copy())
+        np.testing.assert_array_equal(np.concatenate(found), matrix.astype(np.float32))
+        assert starts == np.cumsum([0, *(len(block) for block in found)])[:-1].tolist()
+
+
+@pytest.mark.parametrize("hold", [0, 10**6])
+@pytest.mark.parametrize("numbers", [[], [102], [5, 5, 0, 99, 40, 39, 5]])
+def test_rows_are_taken_by_number(tmp_path, matrix, hold, numbers) -> None:
+    source = FlatVectors.open(segments(tmp_path, matrix, 40), hold=hold)
+    list(source.blocks(50))
+    found = source.take(np.array(numbers, np.int64))
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, matrix[numbers].astype(np.float32))
+
+
+def test_what_is_small_is_read_once(tmp_path: Path, matrix: np.ndarray) -> None:
+    """A second pass needs no files; above ``hold`` bytes nothing is kept."""
+    paths = segments(tmp_path, matrix, 40)
+    small, large = (FlatVectors.open(paths, hold=hold) for hold in (103 * 5 * 4, 103 * 5 * 4 - 1))
+    list(small.blocks(50)), list(large.blocks(50))
+    for path in paths:
+        path.unlink()
+    assert sum(len(block) for _, block in small.blocks(50)) == 103
+    with pytest.raises(FileNotFoundError):
+        list(large.blocks(50))
+
+
+def test_a_file_that_lost_its_end_is_an_error(tmp_path: Path, matrix: np.ndarray) -> None:
+    paths = segments(tmp_path, matrix, 40)
+    source = FlatVectors.open(paths)
+    paths[1].write_bytes(paths[1].read_bytes()[:-1])
+    with pytest.raises(OSError, match="ends before its last vector"):
+        list(source.blocks(50))
+    with pytest.raises(OSError, match="ends before its last vector"):
+        source.take(np.array([79]))
