@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +32,11 @@ def query_vectors(run: Run, start: int, stop: int) -> np.ndarray:
 
 
 def flat_vectors(run: Run, paths: list[Path] | None = None) -> FlatVectors:
-    """The corpus matrix: index's segments, or ``paths``; kept in memory where it is no larger than a block may be."""
+    """The corpus matrix: index's segments, or ``paths``; kept in memory where it is one block."""
     import faiss
 
-    paths = paths or run.files("index", "vectors-")
-    return FlatVectors.open(paths, hold=run.config.memory_limit // 4, threads=faiss.omp_get_max_threads())
+    vectors = FlatVectors.open(paths or run.files("index", "vectors-"), threads=faiss.omp_get_max_threads())
+    return replace(vectors, hold=block_rows(run.config, vectors.dimension))
 
 
 def block_rows(config: Config, dimension: int) -> int:

@@ -23,7 +23,7 @@ class FlatVectors:
     """A matrix (rows, dimension) kept as ``.npy`` segments of ``SEGMENT_ROWS`` rows each.
 
     Blocks are read, not memory-mapped: mapped pages would count against the memory limit. A matrix
-    that takes at most ``hold`` bytes in single precision is read once and kept. Files are read on
+    of one segment is read once and kept where it has at most ``hold`` rows. Files are read on
     ``threads`` threads.
     """
 
@@ -54,7 +54,7 @@ class FlatVectors:
 
         A block is valid until the next one is asked for: they share one buffer.
         """
-        if self._held or 4 * self.rows * self.dimension <= self.hold:
+        if self._held or self.rows <= min(self.hold, SEGMENT_ROWS):
             whole = self._whole()
             for low in range(0, len(whole), rows):
                 yield low, whole[low : low + rows]

@@ -53,9 +53,9 @@ def test_rows_are_taken_by_number(tmp_path, matrix, hold, numbers) -> None:
 
 
 def test_what_is_small_is_read_once(tmp_path: Path, matrix: np.ndarray) -> None:
-    """A second pass needs no files; above ``hold`` bytes nothing is kept."""
+    """A second pass needs no files; above ``hold`` rows, or a segment, nothing is kept."""
     paths = segments(tmp_path, matrix, 40)
-    small, large = (FlatVectors.open(paths, hold=hold) for hold in (103 * 5 * 4, 103 * 5 * 4 - 1))
+    small, large = (FlatVectors.open(paths, hold=hold) for hold in (103, 102))
     list(small.blocks(50)), list(large.blocks(50))
     for path in paths:
         path.unlink()
