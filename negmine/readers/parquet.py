@@ -21,11 +21,16 @@ def open_parquet(path: Path) -> Any:
     """An open ``ParquetFile``; one that is compressed as a whole is unpacked in memory."""
     source = pa.BufferReader(b"".join(byte_blocks(path))) if is_compressed(path) else path
     try:
-        return pq.ParquetFile(source)
+        file = pq.ParquetFile(source)
+        groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
     except _ERRORS as error:
         raise InputError(
             f"this is no readable Parquet file ({first_line(error)})", where=str(path), hint=AGAIN
         ) from error
+    if min(groups, default=0) < 0 or sum(groups) != file.metadata.num_rows:
+        problem = f"its row groups have {sum(groups)} rows and its footer says {file.metadata.num_rows}"
+        raise InputError(f"this Parquet file is damaged ({problem})", where=str(path), hint=AGAIN)
+    return file
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
 from small_run import make_run, run_files
+from stopping import Stopping
 
 from negmine.config import Config, load_config
-from negmine.executors import LocalExecutor
 from negmine.pipeline import RunResult, run
-from negmine.stages.base import Job, Stage, Task
-from negmine.store.manifest import Receipt
 
 
 @dataclass
@@ -43,21 +41,6 @@ class Finished:
 
     def part(self, path: str) -> Path:
         return self.work / path
-
-
-class Stopping(LocalExecutor):
-    """Stops, as Ctrl-C does, when so many tasks of a stage are done."""
-
-    def __init__(self, stage: str, after: int) -> None:
-        self.stage, self.left = stage, after
-
-    def run(self, stage: Stage, tasks: Sequence[Task], job: Job) -> Iterator[tuple[Task, Receipt]]:
-        for done in super().run(stage, tasks, job):
-            yield done
-            if stage.name == self.stage:
-                self.left -= 1
-                if not self.left:
-                    raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="session")

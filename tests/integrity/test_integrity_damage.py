@@ -159,7 +159,7 @@ def test_a_removed_stage_is_just_run_again(finished: Any) -> None:
 
 def test_a_repair_that_is_interrupted_goes_on(finished: Any) -> None:
     """Parts repaired before an interruption are not made a third time."""
-    from conftest import Stopping
+    from stopping import Stopping
 
     for number in range(3):
         finished.part(f"mine/part-{number:05d}.parquet").unlink()
