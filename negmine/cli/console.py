@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from negmine.store.remote import redacted
-
 if TYPE_CHECKING:
     from negmine.errors import NegmineError
     from negmine.pipeline import StageResult
@@ -73,6 +71,8 @@ class Console:
 
     def error(self, error: NegmineError) -> None:
         """One line with cause, place and next step; then the offending line of a file, if any."""
+        from negmine.store.remote import redacted
+
         text = str(error)
         if error.hint is None and error.exit_code in _NEXT:
             text = f"{text.rstrip('.')}. {_NEXT[error.exit_code]}"
