@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from negmine.retrieval.proposing import Propose, Proposed, group_by_depth, minus_squared_distance
+from negmine.retrieval.proposing import Propose, Proposed, group_by_depth
 from negmine.retrieval.similarity import Blocks
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def propose_with_torch(device: str) -> Propose:
         floor = np.full(len(query_vectors), -np.inf)
         pairs = [group.pairs(floor, passages) for group in groups]
         if similarity == "euclidean":
-            floor = minus_squared_distance(floor, query_vectors)
+            # From q . p - |p|^2 / 2, in double precision: -|q - p|^2.
+            floor = 2 * floor - np.einsum("ij,ij->i", query_vectors, query_vectors, dtype=np.float64)
         query, passage = (np.concatenate(column) for column in zip(*pairs, strict=True))
         return Proposed(query, passage, floor, greatest)
 
