@@ -16,7 +16,7 @@ from negmine.config import Config, ExportConfig
 from negmine.encoders.batches import TOKENS
 from negmine.planning.machine import Machine
 from negmine.planning.workload import Model, Workload
-from negmine.retrieval.choice import build_products, choose_lists, sample_bytes, search_products
+from negmine.retrieval.list_costs import build_products, choose_lists, sample_bytes, search_products
 from negmine.stages.mine import CANDIDATE_BYTES
 from negmine.store.vectors import SEGMENT_ROWS
 

@@ -17,9 +17,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from negmine.arrays import positions
-from negmine.retrieval.choice import TRAIN_ROWS
 from negmine.retrieval.evidence import Closeness
 from negmine.retrieval.exact import Neighbours, rank_and_cut, scored
+from negmine.retrieval.list_costs import TRAIN_ROWS
 from negmine.retrieval.similarity import Blocks, pair_scores
 
 _CHUNK = 1024

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from negmine.retrieval.choice import SAMPLE_QUERIES
 from negmine.retrieval.exact import Neighbours
+from negmine.retrieval.list_costs import SAMPLE_QUERIES
 
 _Z = 1.6448536269514722
 """The standard normal distribution stays below this with a probability of 95%."""

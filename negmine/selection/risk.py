@@ -7,6 +7,7 @@ beside this module.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -52,9 +53,17 @@ class RiskModel:
 @cache
 def shipped_model() -> RiskModel:
     """The model that comes with the tool."""
-    text = resources.files("negmine.selection").joinpath("risk_weights.json").read_text("utf-8")
-    data = json.loads(text)
+    data = json.loads(_shipped_weights())
     return RiskModel(tuple(data["weights"][name] for name in FEATURES), data["intercept"])
+
+
+def shipped_digest() -> str:
+    """SHA-256 of that model's file."""
+    return hashlib.sha256(_shipped_weights()).hexdigest()
+
+
+def _shipped_weights() -> bytes:
+    return resources.files("negmine.selection").joinpath("risk_weights.json").read_bytes()
 
 
 def features(candidates: Candidates) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from negmine.config import Config
 from negmine.errors import ConfigError, InputError
-from negmine.retrieval.choice import TRAIN_ROWS, choose_lists, sample_bytes
+from negmine.retrieval.list_costs import TRAIN_ROWS, choose_lists, sample_bytes
 from negmine.stages.base import Job, Stage, Task, ranges
 from negmine.stages.vectors import block_rows, embedded, flat_vectors, similarity
 from negmine.store.manifest import Manifest

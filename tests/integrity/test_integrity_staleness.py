@@ -18,6 +18,7 @@ from negmine.config import all_keys, get, load_config
 from negmine.executors import LocalExecutor
 from negmine.pipeline import StageStatus, run, status
 from negmine.stages.embed import encoding
+from negmine.stages.filter import stage as filter_stage
 from negmine.store.manifest import differences
 
 ALL = STAGES
@@ -251,7 +252,7 @@ def test_changed_bytes_of_an_input_make_its_reader_stale(folder: Path, base: str
     finally:
         path.write_bytes(content)
     assert stale(stages) == STAGES[STAGES.index(first) :]
-    assert "changed" in next(stage.why for stage in stages if stage.stage == first)
+    assert "changed" in next(found.why for found in stages if found.stage == first)
 
 
 def test_a_file_beside_the_weights_changes_nothing(folder: Path) -> None:
@@ -268,6 +269,19 @@ def test_another_similarity_of_the_same_vectors_is_mined_anew(folder: Path, simi
     config = load_config(folder / "vectors.yaml", (*overrides, f"embed.similarity={similarity}"))
     ran = {result.stage: result.tasks_run for result in run(config).stages}
     assert ran["mine"]
+
+
+@pytest.mark.parametrize(("risk", "expected"), [("{max: 0.3}", FROM_FILTER), ("null", NONE)])
+def test_another_shipped_risk_model_makes_filter_stale_where_it_is_used(
+    folder: Path, risk: str, expected: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upgrade that brings other weights must not leave the old verdicts in place."""
+    overrides = finished(folder, "vectors", f"filter.risk={risk}")
+    monkeypatch.setattr(filter_stage, "shipped_digest", lambda: "0" * 64)
+    stages = status(load_config(folder / "vectors.yaml", overrides))
+    assert stale(stages) == expected
+    if expected:
+        assert "shipped risk model changed" in next(found.why for found in stages if found.stage == "filter")
 
 
 def test_a_new_query_leaves_the_index_current(folder: Path) -> None:

@@ -20,7 +20,7 @@ from negmine.cli.steps import outcome
 from negmine.errors import ConfigError
 from negmine.planning import costs
 from negmine.planning.plan import plan
-from negmine.retrieval import choice
+from negmine.retrieval import list_costs
 from negmine.retrieval.recall import draw_queries
 from negmine.selection.random import mix
 from negmine.stages import index as index_stage
@@ -272,7 +272,7 @@ def test_the_result_says_what_was_reached(config_of: Config, monkeypatch: pytest
 
 def test_sizes_decide_for_lists_in_a_real_run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No list where exact search is cheaper: these 4,000 passages."""
-    assert choice.choose_lists(PASSAGES, QUERIES, K, 24) == 0
+    assert list_costs.choose_lists(PASSAGES, QUERIES, K, 24) == 0
     config = negmine.config_from_dict(
         {
             "work_dir": str(tmp_path / "run"),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from negmine.retrieval.choice import choose_lists, sample_bytes
 from negmine.retrieval.exact import Neighbours, search_exact
+from negmine.retrieval.list_costs import choose_lists, sample_bytes
 from negmine.retrieval.lists import Lists, assign_lists, lists_in_order, search_lists, train_lists
 
 RNG = np.random.default_rng(3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -16,6 +15,7 @@ from negmine.config import Config
 from negmine.errors import InputError
 from negmine.selection.calibration import calibration_needed
 from negmine.selection.reuse import over_claimed
+from negmine.selection.risk import shipped_digest
 from negmine.selection.verdicts import KEPT, Rules, Survivors, decide, reason_names, survivors
 from negmine.stages.base import Job, Run, Stage, Task
 from negmine.stages.filter.calibrating import Calibration, calibrate, risk_of, rules_of, too_few_labelled
@@ -23,7 +23,8 @@ from negmine.stages.filter.fill import random_rows, random_wanted
 from negmine.stages.filter.loading import MinedPart, load_part, mined_parts, near_duplicates_of
 from negmine.stages.filter.pairs import audit
 from negmine.stages.filter.report import report
-from negmine.store.files import read_json
+from negmine.store.digests import DigestCache
+from negmine.store.files import read_json, write_json
 from negmine.store.tables import TableWriter, read_columns, to_numpy
 
 _RANDOM = ("random", "softmax", "simans", "spread")
@@ -47,6 +48,9 @@ class FilterStage(Stage):
         section = config.filter
         draws = section.sampling_strategy in _RANDOM or section.on_shortage == "random" or section.random_share > 0
         return self.keys if draws else ("filter", "pairs")
+
+    def identity(self, config: Config, digests: DigestCache) -> Mapping[str, Mapping[str, Any]]:
+        return {"shipped": {"risk model": shipped_digest()}} if config.filter.risk is not None else {}
 
     def check(self, config: Config, counts: Mapping[str, Any] | None) -> None:
         rate = config.filter.leak_rate
@@ -77,7 +81,7 @@ class FilterStage(Stage):
 
 def _calibration(job: Job) -> Mapping[str, int]:
     with job.publish("calibration.json") as output:
-        output.path.write_text(json.dumps(calibrate(job).as_json(), indent=1) + "\n", "utf-8")
+        write_json(output.path, calibrate(job).as_json())
         output.rows = 1
     return {}
 
