@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised whenever the meaning or layout of a run's files changes: every stage is then stale."""
 
 QUERY = pa.field("query", pa.int64(), nullable=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from negmine.config import ColumnsConfig
-from negmine.config.inputs import is_local_model
+from negmine.config.embedding import is_local_model
 from negmine.errors import InputError, NegmineError, UsageError
 from negmine.readers.bad_rows import BadRows
 from negmine.readers.lines import data_suffix

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from negmine.config.inputs import is_local_model
+from negmine.config.embedding import is_local_model
 from negmine.config.keys import PATH_KEYS, is_key, split_key, suggest
 from negmine.config.models import Config
 from negmine.config.report import Finding, config_error, findings, from_flaw
