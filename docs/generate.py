@@ -1,7 +1,7 @@
-"""Write the parts of README.md that the code knows best: config, commands, reasons, exit codes.
+"""Write the parts of the documentation that the code knows best: config, commands, reasons, exit codes.
 
 ``python docs/generate.py`` rewrites what stands between ``<!-- generated: name -->`` and
-``<!-- end -->``; with ``--check`` it changes nothing and exits 1 when README.md is out of date.
+``<!-- end -->`` in docs/*.md; with ``--check`` it changes nothing and exits 1 when a file is out of date.
 """
 
 from __future__ import annotations
@@ -27,29 +27,37 @@ from negmine.config import reference_markdown
 from negmine.errors import EXIT_CODES
 from negmine.selection.verdicts import EXPLANATIONS, explanation
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+FOLDER = Path(__file__).resolve().parent
 BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main() -> int:
-    old = README.read_text("utf-8")
-    new = generated(old)
-    if new == old:
-        return 0
+    stale = [path for path, old, new in generated() if new != old]
     if "--check" in sys.argv[1:]:
-        sys.stderr.write("README.md is out of date. Run: python docs/generate.py\n")
-        return 1
-    README.write_text(new, "utf-8")
-    sys.stdout.write("README.md was rewritten\n")
+        for path in stale:
+            sys.stderr.write(f"docs/{path.name} is out of date. Run: python docs/generate.py\n")
+        return bool(stale)
+    for path, _, new in generated():
+        if path in stale:
+            path.write_text(new, "utf-8")
+            sys.stdout.write(f"docs/{path.name} was rewritten\n")
     return 0
 
 
-def generated(text: str) -> str:
-    """``text`` with every generated block as it should be. Raises ValueError when one is missing."""
-    missing = set(BLOCKS) ^ {match[2] for match in BLOCK.finditer(text)}
-    if missing:
-        raise ValueError(f"README.md and docs/generate.py differ in their blocks: {', '.join(sorted(missing))}")
-    return BLOCK.sub(lambda match: f"{match[1]}\n{BLOCKS[match[2]]().strip()}\n\n{match[3]}", text)
+def generated() -> list[tuple[Path, str, str]]:
+    """Every file with its text, and with that text as its generated blocks should make it.
+
+    Raises ValueError when a block is missing or unknown.
+    """
+    texts = {path: path.read_text("utf-8") for path in sorted(FOLDER.glob("*.md"))}
+    differing = set(BLOCKS) ^ {match[2] for text in texts.values() for match in BLOCK.finditer(text)}
+    if differing:
+        raise ValueError(f"docs/*.md and docs/generate.py differ in their blocks: {', '.join(sorted(differing))}")
+    made = {name: block().strip() for name, block in BLOCKS.items()}
+    return [
+        (path, text, BLOCK.sub(lambda match: f"{match[1]}\n{made[match[2]]}\n\n{match[3]}", text))
+        for path, text in texts.items()
+    ]
 
 
 def program() -> Any:
@@ -70,7 +78,7 @@ def _commands() -> str:
     for name in root.list_commands(context):
         command = root.commands[name]
         own = command.make_context(name, [], parent=context, resilient_parsing=True)
-        sections.append(f"### `negmine {name}`\n\n{_help(command, own)}")
+        sections.append(f"## `negmine {name}`\n\n{_help(command, own)}")
     return "\n".join(sections)
 
 

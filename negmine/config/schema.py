@@ -1,4 +1,4 @@
-"""The config's JSON Schema, for editors, and its reference in Markdown, for the README."""
+"""The config's JSON Schema, for editors, and its reference in Markdown, for docs/config.md."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _row(key: str, node: dict[str, Any], section: dict[str, Any]) -> Row:
 
 
 def _table(title: str, prefix: str, rows: list[Row]) -> str:
-    lines = [f"#### {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
+    lines = [f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
     for key, kind, default, meaning in rows:
         cells = (f"`{key}`", kind, default, meaning)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")

@@ -1,4 +1,4 @@
-"""README.md says what is true: it is generated, parsed, linked and run here."""
+"""The documentation says what is true: it is generated, parsed, linked and run here."""
 
 from __future__ import annotations
 
@@ -20,20 +20,28 @@ from ruamel.yaml import YAML
 
 from negmine.cli.commands import app
 from negmine.config import all_keys, load_config
-from negmine.config.models import ExportConfig
+from negmine.config.models import Config, ExportConfig
 from negmine.errors import EXIT_CODES
 from negmine.selection.verdicts import EXPLANATIONS, REASONS
 from negmine.stages import STAGES
 from negmine.writers import FORMATS
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
-TEXT = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
-"""README without its code blocks."""
+FILES = {path: path.read_text("utf-8") for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+README = FILES[ROOT / "README.md"]
+ALL = "\n".join(FILES.values())
+
+
+def _prose(text: str) -> str:
+    """A document without its code blocks."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+TEXT = _prose(ALL)
 
 
 def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", ALL, re.MULTILINE | re.DOTALL)
 
 
 def _commands() -> dict[str, Any]:
@@ -45,9 +53,9 @@ def _is_config(block: str) -> bool:
     return re.search(r"^data:", block, re.MULTILINE) is not None
 
 
-def _slugs() -> set[str]:
+def _slugs(text: str) -> set[str]:
     """Anchors of the headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", _prose(text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -63,74 +71,76 @@ def _lines() -> list[str]:
     return found
 
 
-def test_docs_readme_generated_blocks_are_current() -> None:
-    """The parts of README that the code knows are as the code says."""
+def test_docs_generated_blocks_are_current() -> None:
+    """The parts that the code knows are as the code says."""
     script = [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"]
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_docs_readme_every_command_has_help_and_a_section() -> None:
+def test_docs_every_command_has_help_and_a_section() -> None:
     """No command is undocumented, and no section is about a command that is gone."""
     commands = _commands()
     assert all(command.help for command in commands.values())
-    assert set(re.findall(r"^### `negmine ([a-z-]+)`$", README, re.MULTILINE)) == set(commands)
+    assert set(re.findall(r"^## `negmine ([a-z-]+)`$", ALL, re.MULTILINE)) == set(commands)
 
 
-def test_docs_readme_every_option_has_help() -> None:
+def test_docs_every_option_has_help() -> None:
     """``--help`` explains each option and argument."""
     for name, command in _commands().items():
         for parameter in command.params:
             assert getattr(parameter, "help", None), f"{name} {parameter.name}"
 
 
-def test_docs_readme_names_every_config_key() -> None:
+def test_docs_names_every_config_key() -> None:
     """The config reference is complete."""
     keys = [key for key in all_keys() if key != "export"]
     keys += [f"export.N.{name}" for name in ExportConfig.model_fields]
-    assert [key for key in keys if f"| `{key}` |" not in README] == []
+    assert [key for key in keys if f"| `{key}` |" not in ALL] == []
 
 
-def test_docs_readme_names_every_reason_and_exit_code() -> None:
+def test_docs_names_every_reason_and_exit_code() -> None:
     """A reason or an exit code that a user meets can be looked up."""
     assert set(EXPLANATIONS) == set(REASONS)
-    assert [reason for reason in REASONS if f"| `{reason}` |" not in README] == []
-    assert [code for code, _ in EXIT_CODES if f"| {code} |" not in README] == []
+    assert [reason for reason in REASONS if f"| `{reason}` |" not in ALL] == []
+    assert [code for code, _ in EXIT_CODES if f"| {code} |" not in ALL] == []
 
 
-def test_docs_readme_names_every_stage_and_format() -> None:
+def test_docs_names_every_stage_and_format() -> None:
     """Every stage has a row in the table of stages, every format an example."""
-    assert [stage for stage in STAGES if f"\n| `{stage}` |" not in README] == []
-    assert [name for name in FORMATS if f"\n**{name}**:" not in README] == []
+    assert [stage for stage in STAGES if f"\n| `{stage}` |" not in ALL] == []
+    assert [name for name in FORMATS if f"\n**{name}**:" not in ALL] == []
 
 
-def test_docs_readme_links_lead_somewhere() -> None:
+@pytest.mark.parametrize("file", FILES, ids=lambda path: path.name)
+def test_docs_links_lead_somewhere(file: Path) -> None:
     """Relative links name files that exist, and anchors name headings."""
-    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
+    for target in re.findall(r"\]\(([^)]+)\)", _prose(FILES[file])):
         path, _, anchor = target.partition("#")
         if target.startswith("http"):
             continue
-        assert not path or (ROOT / path).exists(), target
-        assert not anchor or path or anchor in _slugs(), target
+        linked = (file.parent / path).resolve() if path else file
+        assert linked.exists(), target
+        assert not anchor or anchor in _slugs(FILES[linked]), target
 
 
-def test_docs_readme_paths_exist() -> None:
-    """Files of the repository that README names are there."""
-    named = re.findall(r"(?:configs|docs|sample_data|tests)/[\w./-]*\w", README)
+def test_docs_paths_exist() -> None:
+    """Files of the repository that the text names are there."""
+    named = re.findall(r"(?<![\w./-])(?:configs|docs|sample_data|tests|benchmarks)/[\w./-]*\w", ALL)
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-def test_docs_readme_make_targets_exist() -> None:
+def test_docs_make_targets_exist() -> None:
     """``make`` knows what README asks it for."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    targets = [line.split()[1] for block in _blocks("sh") for line in block.splitlines() if line.startswith("make ")]
+    targets = [line.split()[1] for line in README.splitlines() if line.startswith("make ")]
     assert targets == ["demo", "test"]
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
 
 
 @pytest.mark.parametrize("block", [block for block in _blocks("yaml") if _is_config(block)])
-def test_docs_readme_configs_load(block: str, tmp_path: Path) -> None:
+def test_docs_configs_load(block: str, tmp_path: Path) -> None:
     """Every config in README is valid."""
     path = tmp_path / "negmine.yaml"
     path.write_text(block, "utf-8")
@@ -138,7 +148,7 @@ def test_docs_readme_configs_load(block: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rules", re.findall(r"\| `(\{[^`]*: [^`]*\})` \|$", TEXT, re.MULTILINE))
-def test_docs_readme_filter_recipes_load(rules: str, tmp_path: Path) -> None:
+def test_docs_filter_recipes_load(rules: str, tmp_path: Path) -> None:
     """Every filter section of the table of recipes is valid."""
     path = tmp_path / "negmine.yaml"
     path.write_text(f"data: {{pairs: p.jsonl}}\nembed: {{model: m}}\nmine: {{k: 200}}\nfilter: {rules}\n", "utf-8")
@@ -146,7 +156,7 @@ def test_docs_readme_filter_recipes_load(rules: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rule", re.findall(r"^\| `(\w+: [^`]*)` \|", TEXT, re.MULTILINE))
-def test_docs_readme_filter_rules_load(rule: str, tmp_path: Path) -> None:
+def test_docs_filter_rules_load(rule: str, tmp_path: Path) -> None:
     """Every rule of the table of rules is valid."""
     path = tmp_path / "negmine.yaml"
     path.write_text(
@@ -155,26 +165,36 @@ def test_docs_readme_filter_rules_load(rule: str, tmp_path: Path) -> None:
     load_config(path)
 
 
-def test_docs_readme_other_yaml_parses() -> None:
-    """The CI job is YAML with the steps that the text describes."""
-    jobs = [YAML(typ="safe").load(block) for block in _blocks("yaml") if not _is_config(block)]
-    assert [list(job) for job in jobs] == [["name", "on", "jobs"]]
+def _others() -> list[dict[str, Any]]:
+    return [YAML(typ="safe").load(block) for block in _blocks("yaml") if not _is_config(block)]
+
+
+def _ci_job() -> dict[str, Any]:
+    (job,) = (other for other in _others() if "jobs" in other)
+    return job
+
+
+def test_docs_other_yaml_is_a_ci_job_or_part_of_a_config() -> None:
+    """Nothing in a YAML example is unknown."""
+    assert list(_ci_job()) == ["name", "on", "jobs"]
+    for part in _others():
+        assert "jobs" in part or set(part) <= set(Config.model_fields)
 
 
 @pytest.mark.parametrize("line", _lines())
-def test_docs_readme_command_lines_parse(line: str) -> None:
+def test_docs_command_lines_parse(line: str) -> None:
     """Every command line in a code block names a command and options that exist."""
     name, *arguments = shlex.split(line)[1:]
     _commands()[name].make_context(name, arguments)
 
 
-def test_docs_readme_shows_command_lines() -> None:
+def test_docs_shows_command_lines() -> None:
     """The command lines are found: without them the test above would be empty."""
     assert {"plan", "run"} <= {line.split()[1] for line in _lines()}
 
 
 @pytest.mark.parametrize("call", sorted(set(re.findall(r"`(negmine [a-z]+[^`]*)`", TEXT))))
-def test_docs_readme_inline_commands_exist(call: str) -> None:
+def test_docs_inline_commands_exist(call: str) -> None:
     """Commands and options that the text mentions exist."""
     name, *words = call.split()[1:]
     known = {option for parameter in _commands()[name].params for option in parameter.opts}
@@ -182,12 +202,12 @@ def test_docs_readme_inline_commands_exist(call: str) -> None:
 
 
 @pytest.mark.parametrize("block", _blocks("json"))
-def test_docs_readme_json_parses(block: str) -> None:
+def test_docs_json_parses(block: str) -> None:
     """Every line of a JSON example is an object."""
     assert all(isinstance(json.loads(line), dict) for line in block.splitlines())
 
 
-def test_docs_readme_format_examples_have_the_columns_of_the_formats() -> None:
+def test_docs_format_examples_have_the_columns_of_the_formats() -> None:
     """The example row of each format has the columns that the writer makes."""
     columns = {name: list(json.loads(_example(name))) for name in FORMATS}
     assert columns == {
@@ -198,16 +218,15 @@ def test_docs_readme_format_examples_have_the_columns_of_the_formats() -> None:
     }
 
 
-def test_docs_readme_shell_of_the_ci_job_is_sound() -> None:
+def test_docs_shell_of_the_ci_job_is_sound() -> None:
     """The scripts in the CI job have no syntax error."""
-    (job,) = (YAML(typ="safe").load(block) for block in _blocks("yaml") if not _is_config(block))
-    scripts = [step["run"] for step in job["jobs"]["mine"]["steps"] if "run" in step]
+    scripts = [step["run"] for step in _ci_job()["jobs"]["mine"]["steps"] if "run" in step]
     assert len(scripts) == 3
     for script in scripts:
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 
 
-def test_docs_readme_python_runs(tmp_path: Path) -> None:
+def test_docs_python_runs(tmp_path: Path) -> None:
     """The Python examples run, one after the other, on the example data with ready-made vectors."""
     _finished_runs(tmp_path)
     script = tmp_path / "examples.py"
@@ -223,7 +242,7 @@ def test_docs_readme_python_runs(tmp_path: Path) -> None:
 
 
 def _example(name: str) -> str:
-    found = re.search(rf"^\*\*{name}\*\*:.*?^```json\n(.*?)\n```$", README, re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^\*\*{name}\*\*:.*?^```json\n(.*?)\n```$", ALL, re.MULTILINE | re.DOTALL)
     assert found
     return found[1]
 
