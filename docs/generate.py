@@ -12,8 +12,6 @@ import os
 os.environ["TYPER_USE_RICH"] = "0"
 os.environ["COLUMNS"] = "80"
 
-import importlib
-import pkgutil
 import re
 import sys
 from collections.abc import Callable
@@ -22,7 +20,7 @@ from typing import Any
 
 import typer
 
-import negmine.cli
+from negmine.cli.app import app
 from negmine.config import reference_markdown
 from negmine.errors import EXIT_CODES
 from negmine.selection.verdicts import EXPLANATIONS, explanation
@@ -62,9 +60,7 @@ def generated() -> list[tuple[Path, str, str]]:
 
 def program() -> Any:
     """``negmine`` itself, with all its commands."""
-    for module in pkgutil.iter_modules(negmine.cli.__path__, "negmine.cli."):
-        importlib.import_module(module.name)
-    return typer.main.get_command(importlib.import_module("negmine.cli.main").app)
+    return typer.main.get_command(app)
 
 
 def _config() -> str:

@@ -1,25 +1,46 @@
-"""The command line as a whole: its help, and the list that commands are added to."""
+"""The command line as a whole: its help, and the application that modules add their commands to."""
 
 from __future__ import annotations
 
+import importlib
 import textwrap
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import typer
+import typer.main
 from typer.core import TyperGroup
 
+from negmine.cli.catalogue import CATALOGUE, COMMANDS
 from negmine.errors import EXIT_CODES
 
-# The list of commands in --help; a command that is named nowhere goes to the last section.
-_SECTIONS = {
-    "Commands": ("run", "init"),
-    "One stage at a time": ("ingest", "embed", "index", "mine", "filter", "export"),
-    "Look at a run": ("status", "plan", "explain", "sweep", "clean", "schema"),
-}
+
+class _Commands(Mapping[str, Any]):
+    """All commands by name; the module of each is imported when it is asked for."""
+
+    def __init__(self, built: Mapping[str, Any]) -> None:
+        self.built = dict(built)
+
+    def __getitem__(self, name: str) -> Any:
+        module, _ = COMMANDS[name]
+        if name not in self.built:
+            importlib.import_module(f"negmine.cli.{module}")
+            self.built |= typer.main.get_command(app).commands.built  # type: ignore[attr-defined]
+        return self.built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
 
 
-class _Commands(TyperGroup):
+class _Group(TyperGroup):
     """Lists the commands by section, ``run`` first, each with its whole line of help."""
+
+    def __init__(self, *, commands: Any = None, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.commands: Any = _Commands(commands or {})
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The options, flags with a default: for one without, typer imports pydantic on every start."""
@@ -29,20 +50,10 @@ class _Commands(TyperGroup):
                 param.default = False
         return params
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        order = [name for names in _SECTIONS.values() for name in names]
-        known = super().list_commands(ctx)
-        return sorted(known, key=lambda name: order.index(name) if name in order else len(order))
-
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        left = self.list_commands(ctx)
-        for section, names in _SECTIONS.items():
-            last = section == list(_SECTIONS)[-1]
-            rows = [(name, self.commands[name].help or "") for name in left if name in names or last]
-            left = [name for name in left if name not in dict(rows)]
-            if rows:
-                with formatter.section(section):
-                    formatter.write_dl([(name, text.split("\n")[0]) for name, text in rows])
+        for section, commands in CATALOGUE.items():
+            with formatter.section(section):
+                formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
 
 
 _EXITS = "\n".join(
@@ -61,7 +72,7 @@ Exit codes:
 
 app = typer.Typer(
     name="negmine",
-    cls=_Commands,
+    cls=_Group,
     help="Mine hard negatives: passages that look right for a query but are wrong.",
     epilog=_EPILOG,
     add_completion=True,

@@ -47,7 +47,7 @@ _GAP = "  "
 @app.command(
     name="explain",
     help=example(
-        "Show every candidate of a query with its score, its verdict and why.",
+        "explain",
         "negmine explain -c negmine.yaml q17",
         "negmine explain -c negmine.yaml q17 --reason risk --full",
         "negmine explain -c negmine.yaml --starved -n 3   queries that came out short",

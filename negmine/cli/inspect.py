@@ -23,7 +23,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be
 @app.command(
     name="status",
     help=example(
-        "Show each stage: current, stale (why), partial, missing or damaged.",
+        "status",
         "negmine status -c negmine.yaml",
         "negmine status -c negmine.yaml --set mine.k=200   what that makes stale",
     ),
@@ -53,7 +53,7 @@ def show_status(config: Config, console: Console, verify: Verify = False) -> Non
 @app.command(
     name="plan",
     help=example(
-        "Show what run would do, and what it would cost; changes nothing.",
+        "plan",
         "negmine plan -c negmine.yaml",
         "negmine plan -c negmine.yaml --set mine.k=200",
         "negmine plan -c negmine.yaml --calibrate   after a change of the machine",
@@ -108,7 +108,7 @@ def _total_line(total: Mapping[str, float], unknown: Sequence[str]) -> str:
 @app.command(
     name="clean",
     help=example(
-        "Remove parts that no manifest names and no interrupted stage can still use.",
+        "clean",
         "negmine clean -c negmine.yaml --dry-run",
     ),
 )

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from negmine.cli.commands import app
+from negmine.cli.app import app
 from negmine.cli.options import console
 from negmine.errors import NegmineError
 

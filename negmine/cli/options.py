@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import negmine
+from negmine.cli.catalogue import summary
 from negmine.cli.console import Console
 from negmine.errors import UsageError
 
@@ -98,9 +99,9 @@ def load(config: Path, overrides: list[str] | None) -> Config:
     return load_config(config, overrides or [])
 
 
-def example(text: str, *commands: str) -> str:
+def example(command: str, *calls: str) -> str:
     """The help of a command: what it does, then how it is called."""
-    return f"{text}\n\n\b\nFor example:\n" + "\n".join(f"  {command}" for command in commands)
+    return f"{summary(command)}\n\n\b\nFor example:\n" + "\n".join(f"  {call}" for call in calls)
 
 
 def common(function: Callable[..., None]) -> Callable[..., None]:

@@ -22,7 +22,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an existing negmin
 @app.command(
     name="init",
     help=example(
-        "Write a commented starter config, filled in from the data files of a folder.",
+        "init",
         "negmine init                 for the data files of this folder",
         "negmine init data/support --model BAAI/bge-small-en-v1.5",
     ),
@@ -49,9 +49,7 @@ def init(
 
 @app.command(
     name="schema",
-    help=example(
-        "Print the JSON Schema of the config, for editors and checks.", "negmine schema > negmine.schema.json"
-    ),
+    help=example("schema", "negmine schema > negmine.schema.json"),
 )
 def schema() -> None:
     import json

@@ -20,20 +20,13 @@ if TYPE_CHECKING:
 WithUpstream = Annotated[bool, typer.Option("--with-upstream", help="Run stale or missing earlier stages first.")]
 Repair = Annotated[bool, typer.Option("--repair", help="Rebuild files of this stage that are damaged or missing.")]
 
-_STAGES = {
-    "ingest": "Read the data files into tables of documents, queries and positives.",
-    "embed": "Compute a vector for every distinct passage and query.",
-    "index": "Build the structures that search reads.",
-    "mine": "Find the nearest passages of every query.",
-    "filter": "Decide which candidates are negatives, each with its reason.",
-    "export": "Write training files, the dataset card and the provenance.",
-}
+_STAGES = ("ingest", "embed", "index", "mine", "filter", "export")
 
 
 @app.command(
     name="run",
     help=example(
-        "Bring every stage up to date and export; what is current is not run again.",
+        "run",
         "negmine run -c negmine.yaml",
         "negmine run -c negmine.yaml --set filter.num_negatives=3 --json",
     ),
@@ -43,10 +36,10 @@ def run_all(config: Config, console: Console, verify: Verify = False) -> None:
     _run(config, console, until="export", only=False, repair=False, verify=verify)
 
 
-def _stage_command(name: str, text: str) -> None:
+def _stage_command(name: str) -> None:
     @app.command(
         name=name,
-        help=example(text, f"negmine {name} -c negmine.yaml", f"negmine {name} -c negmine.yaml --with-upstream"),
+        help=example(name, f"negmine {name} -c negmine.yaml", f"negmine {name} -c negmine.yaml --with-upstream"),
     )
     @common
     def command(
@@ -59,8 +52,8 @@ def _stage_command(name: str, text: str) -> None:
         _run(config, console, until=name, only=not with_upstream, repair=repair, verify=verify)
 
 
-for _name, _text in _STAGES.items():
-    _stage_command(_name, _text)
+for _name in _STAGES:
+    _stage_command(_name)
 
 
 def _run(config: Config, console: Console, *, until: str, only: bool, repair: bool, verify: bool) -> None:

@@ -37,7 +37,7 @@ _LIMITS = ("as_hard_as", "max", "target_fnr")
 @app.command(
     name="sweep",
     help=example(
-        "Show what other thresholds of filter would do; changes nothing.",
+        "sweep",
         "negmine sweep -c negmine.yaml",
         "negmine sweep --over relative_margin=0:0.3:0.05 --plot sweep.png",
         "negmine sweep --over risk.max=0.1,0.2,0.5 --over num_negatives=1,5,10",

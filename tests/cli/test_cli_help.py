@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from negmine.cli.commands import app
+from negmine.cli.catalogue import COMMANDS as CATALOGUED
 
-COMMANDS = sorted(str(command.name) for command in app.registered_commands)
+COMMANDS = sorted(CATALOGUED)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

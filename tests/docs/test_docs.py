@@ -18,7 +18,7 @@ import pytest
 import typer
 from ruamel.yaml import YAML
 
-from negmine.cli.commands import app
+from negmine.cli.app import app
 from negmine.config import all_keys, load_config
 from negmine.config.models import Config, ExportConfig
 from negmine.errors import EXIT_CODES

@@ -1,0 +1,33 @@
+"""Every command: the section of --help it stands in, the module that has it, and what it does in one line."""
+
+from __future__ import annotations
+
+CATALOGUE: dict[str, dict[str, tuple[str, str]]] = {
+    "Commands": {
+        "run": ("steps", "Bring every stage up to date and export; what is current is not run again."),
+        "init": ("start", "Write a commented starter config, filled in from the data files of a folder."),
+    },
+    "One stage at a time": {
+        "ingest": ("steps", "Read the data files into tables of documents, queries and positives."),
+        "embed": ("steps", "Compute a vector for every distinct passage and query."),
+        "index": ("steps", "Build the structures that search reads."),
+        "mine": ("steps", "Find the nearest passages of every query."),
+        "filter": ("steps", "Decide which candidates are negatives, each with its reason."),
+        "export": ("steps", "Write training files, the dataset card and the provenance."),
+    },
+    "Look at a run": {
+        "status": ("inspect", "Show each stage: current, stale (why), partial, missing or damaged."),
+        "plan": ("inspect", "Show what run would do, and what it would cost; changes nothing."),
+        "explain": ("explaining", "Show every candidate of a query with its score, its verdict and why."),
+        "sweep": ("sweeping", "Show what other thresholds of filter would do; changes nothing."),
+        "clean": ("inspect", "Remove parts that no manifest names and no interrupted stage can still use."),
+        "schema": ("start", "Print the JSON Schema of the config, for editors and checks."),
+    },
+}
+
+COMMANDS = {name: entry for section in CATALOGUE.values() for name, entry in section.items()}
+
+
+def summary(command: str) -> str:
+    """What a command does, in one line."""
+    return COMMANDS[command][1]
