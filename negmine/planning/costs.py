@@ -202,7 +202,7 @@ def mine(facts: Facts) -> Estimate:
         return Estimate(tasks, disk)
     passages, queries = facts.work.passages.count, facts.work.queries.count
     quarter = config.memory_limit // 4
-    block = min(quarter, min(SEGMENT_ROWS, passages) * d * 4)
+    block = min(quarter, passages * d * 4)
     wanted = round(CANDIDATE_BYTES * facts.candidates * facts.part_share)
     memory = _SEARCHING + block + round(1.4 * min(quarter, wanted)) + 2 * round(queries * facts.part_share) * d * 4
     if facts.faiss and not facts.lists:

@@ -162,7 +162,7 @@ def _train(task: Task, job: Job, source: FlatVectors) -> None:
     from negmine.retrieval.lists import train_lists
 
     lists = task.args["lists"]
-    rows = block_rows(job.config, source.dimension)
+    rows = min(block_rows(job.config, source.dimension), SEGMENT_ROWS)
     sample = sampled(lambda: source.blocks(rows), source.rows, max(TRAIN_ROWS) * lists, job.config.seed)
     _save(job, "centroids.npy", train_lists(sample, lists, similarity(job), job.config.seed))
 
@@ -172,7 +172,7 @@ def _fill(task: Task, job: Job, source: FlatVectors) -> None:
     from negmine.retrieval.lists import assign_lists
 
     centroids = np.load(job.own("centroids.npy"))
-    rows = block_rows(job.config, source.dimension)
+    rows = min(block_rows(job.config, source.dimension), SEGMENT_ROWS)
     assigned = np.empty(source.rows, np.int32)
     for start, vectors in source.blocks(rows):
         assigned[start : start + len(vectors)] = assign_lists(vectors, centroids, similarity(job))

@@ -23,7 +23,7 @@ class FlatVectors:
     """A matrix (rows, dimension) kept as ``.npy`` segments of ``SEGMENT_ROWS`` rows each.
 
     Blocks are read, not memory-mapped: mapped pages would count against the memory limit. A matrix
-    of one segment is read once and kept where it has at most ``hold`` rows. Files are read on
+    of at most ``hold`` rows is read once and kept. Files are read on
     ``threads`` threads.
     """
 
@@ -54,26 +54,23 @@ class FlatVectors:
 
         A block is valid until the next one is asked for: they share one buffer.
         """
-        if self._held or self.rows <= min(self.hold, SEGMENT_ROWS):
+        if self._held or self.rows <= self.hold:
             whole = self._whole()
             for low in range(0, len(whole), rows):
                 yield low, whole[low : low + rows]
             return
-        rows = min(rows, SEGMENT_ROWS, max(self.rows, 1))
-        block = np.empty((rows, self.dimension), np.float32)
+        block = np.empty((min(rows, self.rows), self.dimension), np.float32)
         with ThreadPoolExecutor(self.threads) as pool:
-            for number, (start, stop) in enumerate(itertools.pairwise(self.starts.tolist())):
-                for low in range(start, stop, rows):
-                    count = min(rows, stop - low)
-                    self._read(pool, number, low - start, block[:count])
-                    yield low, block[:count]
+            for low in range(0, self.rows, rows):
+                part = block[: min(rows, self.rows - low)]
+                self._fill(pool, low, part)
+                yield low, part
 
     def _whole(self) -> np.ndarray:
         if not self._held:
             matrix = np.empty((self.rows, self.dimension), np.float32)
             with ThreadPoolExecutor(self.threads) as pool:
-                for number, (start, stop) in enumerate(itertools.pairwise(self.starts.tolist())):
-                    self._read(pool, number, 0, matrix[start:stop])
+                self._fill(pool, 0, matrix)
             self._held.append(matrix)
         return self._held[0]
 
@@ -93,6 +90,14 @@ class FlatVectors:
                     offset = self.offsets[number] + (int(distinct[at]) - start) * width
                     _read_exactly(file.fileno(), found[at], offset, self.segments[number])
         return found[place].astype(np.float32, copy=False)
+
+    def _fill(self, pool: ThreadPoolExecutor, low: int, block: np.ndarray) -> None:
+        """Rows ``low`` ... into ``block`` float32 (b, d), from as many segments as they lie in."""
+        high = low + len(block)
+        for number, (start, stop) in enumerate(itertools.pairwise(self.starts.tolist())):
+            first, last = max(start, low), min(stop, high)
+            if first < last:
+                self._read(pool, number, first - start, block[first - low : last - low])
 
     def _read(self, pool: ThreadPoolExecutor, number: int, first: int, block: np.ndarray) -> None:
         """Rows ``first`` ... of a segment into ``block`` float32 (b, d), a share on each thread."""
