@@ -11,6 +11,7 @@ import typer
 from negmine.cli.app import app
 from negmine.cli.console import Console, duration, size
 from negmine.cli.options import Verify, common, example
+from negmine.cli.outcomes import outcome
 
 if TYPE_CHECKING:
     from negmine.config import Config
@@ -37,13 +38,22 @@ def show_status(config: Config, console: Console, verify: Verify = False) -> Non
     for stage in stages:
         tasks = f"{stage.tasks_done}/{stage.tasks}" if stage.tasks is not None else "-"
         when = stage.manifest.created[:16].replace("T", " ") if stage.manifest else "-"
-        rows.append([stage.stage, stage.state, stage.why, tasks, when])
-    console.table(["stage", "state", "why~", "tasks>", "finished (UTC)?"], rows)
+        result = outcome(stage.manifest) if stage.manifest and stage.state == "current" else "-"
+        rows.append([stage.stage, stage.state, stage.why, tasks, result, when])
+    console.table(["stage", "state", "why~", "tasks>", "result~", "finished (UTC)?"], rows)
     console.result(
         {
             "work_dir": config.work_dir,
             "stages": [
-                {"stage": s.stage, "state": s.state, "why": s.why, "tasks": s.tasks, "tasks_done": s.tasks_done}
+                {
+                    "stage": s.stage,
+                    "state": s.state,
+                    "why": s.why,
+                    "tasks": s.tasks,
+                    "tasks_done": s.tasks_done,
+                    "counts": dict(s.manifest.counts) if s.manifest else None,
+                    "recall": s.manifest.facts.get("recall") if s.manifest else None,
+                }
                 for s in stages
             ],
         }

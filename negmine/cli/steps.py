@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from negmine.cli.app import app
 from negmine.cli.console import Console, duration, size
 from negmine.cli.options import Verify, common, example
+from negmine.cli.outcomes import outcome
 
 if TYPE_CHECKING:
     from negmine.config import Config
-    from negmine.pipeline import RunResult, StageResult
+    from negmine.pipeline import RunResult
 
 WithUpstream = Annotated[bool, typer.Option("--with-upstream", help="Run stale or missing earlier stages first.")]
 Repair = Annotated[bool, typer.Option("--repair", help="Rebuild files of this stage that are damaged or missing.")]
@@ -76,7 +75,7 @@ def _show(console: Console, result: RunResult) -> None:
                 stage.state,
                 stage.why,
                 f"{stage.tasks_run}/{stage.tasks}",
-                outcome(stage),
+                outcome(stage.manifest),
                 duration(stage.wall_seconds) if stage.state == "done" else "-",
                 size(stage.manifest.peak_rss_bytes) if stage.state == "done" else "-",
             ]
@@ -130,47 +129,3 @@ def _warn(console: Console, result: RunResult) -> None:
             for key, rows in counts.items():
                 if key.startswith("rows:") and not rows:
                     console.warn(f"{key.removeprefix('rows:')} has no rows: no query has the negatives it needs")
-
-
-def _leak(leak: Mapping[str, Any] | None) -> str:
-    """The share of hidden positives that became negatives, where it was measured on enough queries to mean much."""
-    from negmine.selection.bootstrap import ENOUGH_QUERIES
-
-    if not leak or leak["rate"] is None or leak["queries"] < ENOUGH_QUERIES:
-        return ""
-    return f", leak {leak['rate']:.1%}"
-
-
-def outcome(stage: StageResult) -> str:
-    """What came out of a stage, in a few words."""
-    counts = stage.manifest.counts
-    if stage.stage == "ingest":
-        return f"{counts['distinct_queries']:,} queries, {counts['passages']:,} passages"
-    if stage.stage == "filter":
-        suspicious = counts.get("suspicious_pairs", 0)
-        pairs = f", {suspicious:,} suspicious pairs" if suspicious else ""
-        return f"{counts['negatives']:,} negatives{pairs}{_leak(stage.manifest.facts.get('leak'))}"
-    if stage.stage == "export":
-        rows: dict[str, int] = {}
-        for part in stage.manifest.parts:
-            if part.task.startswith("file-"):
-                rows[part.task] = rows.get(part.task, 0) + part.rows
-        return ", ".join(f"{count:,} rows" for count in rows.values())
-    words = {"embed": "vectors", "index": "vectors", "mine": "candidates"}
-    reused = f", {counts['reused']:,} of them reused" if counts.get("reused") else ""
-    search = _lists(stage) if stage.stage == "index" else _recall(stage.manifest.facts.get("recall"))
-    return f"{counts[words[stage.stage]]:,} {words[stage.stage]}{reused}{search}"
-
-
-def _lists(stage: StageResult) -> str:
-    lists = stage.manifest.facts["search"].get("lists")
-    return f" in {lists:,} lists" if lists else ""
-
-
-def _recall(recall: Mapping[str, Any] | None) -> str:
-    """How much of what exact search finds was found, where that was measured."""
-    if not recall:
-        return ""
-    if recall["fallback"]:
-        return ", exact search"
-    return f", recall@{recall['k']} {recall['recall']:.3f} (>= {math.floor(recall['lower_bound'] * 1000) / 1000:.3f})"

@@ -184,10 +184,10 @@ def test_an_interrupted_run_over_an_earlier_one_goes_on(at: int, bert: Any, monk
 
 
 def test_the_summary_says_how_many_vectors_were_reused(data: Any) -> None:
-    from negmine.cli.steps import outcome
+    from negmine.cli.outcomes import outcome
 
     data.run()
     add(data)
     data.write()
     result = negmine.run(data.config(), until="embed")
-    assert outcome(result.stages[-1]) == "63 vectors, 62 of them reused"
+    assert outcome(result.stages[-1].manifest) == "63 vectors, 62 of them reused"

@@ -12,7 +12,7 @@ import pytest
 
 import negmine
 from negmine.cli import explaining
-from negmine.cli.steps import outcome
+from negmine.cli.outcomes import outcome
 from negmine.errors import ConfigError
 from negmine.explain import explain
 from negmine.results import read_verdicts
@@ -299,7 +299,7 @@ def test_a_run_says_how_many_pairs_are_suspicious(tmp_path: Path) -> None:
     result = negmine.run(config(tmp_path, pairs={"max_rank": 6, "action": "keep"}))
     stage = next(stage for stage in result.stages if stage.stage == "filter")
     count = stage.manifest.counts["suspicious_pairs"]
-    assert f", {count} suspicious pairs" in outcome(stage)
+    assert f", {count} suspicious pairs" in outcome(stage.manifest)
 
 
 def test_explain_prints_findings_where_there_is_room(tmp_path: Path) -> None:

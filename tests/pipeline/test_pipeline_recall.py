@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import negmine
-from negmine.cli.steps import outcome
+from negmine.cli.outcomes import outcome
 from negmine.errors import ConfigError
 from negmine.planning import costs
 from negmine.planning.plan import plan
@@ -261,9 +261,11 @@ def test_the_result_says_what_was_reached(config_of: Config, monkeypatch: pytest
     config = config_of(dense="auto", recall_target=0.9)
     planned = {stage.stage: stage.tasks for stage in plan(config)}
     stages = {stage.stage: stage for stage in negmine.run(config, until="mine").stages}
-    assert outcome(stages["index"]) == "4,000 vectors in 64 lists"
+    assert outcome(stages["index"].manifest) == "4,000 vectors in 64 lists"
     recall = stages["mine"].manifest.facts["recall"]
-    shown = re.fullmatch(r"18,\d{3} candidates, recall@20 (0\.\d{3}) \(>= (0\.\d{3})\)", outcome(stages["mine"]))
+    shown = re.fullmatch(
+        r"18,\d{3} candidates, recall@20 (0\.\d{3}) \(>= (0\.\d{3})\)", outcome(stages["mine"].manifest)
+    )
     assert shown is not None
     assert float(shown[1]) == pytest.approx(recall["recall"], abs=0.0005)
     assert recall["lower_bound"] - 0.001 < float(shown[2]) <= recall["lower_bound"]
