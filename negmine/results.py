@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,22 @@ import pyarrow.compute as pc
 from negmine import schemas
 from negmine.config import Config
 from negmine.errors import ArtifactError
+from negmine.store.opening import open_folder, open_run
 from negmine.store.tables import read_columns
-from negmine.store.workdir import WorkDir
 
 
 def read_verdicts(run: Config | str | Path) -> pa.Table:
     """Every candidate with its verdict (``schemas.VERDICTS``), in query order.
 
-    ``run`` is a config or the path of a work_dir. Raises ArtifactError when filter has not
+    ``run`` is a config, or the path or URL of a work_dir. Raises ArtifactError when filter has not
     finished there or a file is damaged.
     """
-    work = WorkDir(Path(run.work_dir if isinstance(run, Config) else run))
+    work = open_run(run)[1] if isinstance(run, Config) else open_folder(os.fspath(run))
     manifest = work.manifest("filter")
     if manifest is None:
-        raise ArtifactError(
-            "filter has not finished in this run", where=str(work.root), hint="Run: negmine run -c CONFIG"
-        )
-    paths = sorted(part.path for part in manifest.parts if part.path.startswith("part-"))
-    tables: list[Any] = [read_columns(work.file(manifest, path), schemas.VERDICTS.names) for path in paths]
+        raise ArtifactError("filter has not finished in this run", where=work.name, hint="Run: negmine run -c CONFIG")
+    paths = sorted(work.files(manifest, "part-"))
+    tables: list[Any] = [read_columns(path, schemas.VERDICTS.names) for path in paths]
     return pa.concat_tables(tables)
 
 

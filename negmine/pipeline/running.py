@@ -22,8 +22,8 @@ from negmine.pipeline.states import StageStatus, made_from, stage_status
 from negmine.stages import STAGES, Stage
 from negmine.stages.base import Job, Task
 from negmine.store.fetching import fetch_inputs
-from negmine.store.lock import writing
 from negmine.store.manifest import Manifest, Part, Receipt, differences, digest_of
+from negmine.store.opening import open_run
 from negmine.store.publishing import Destination
 from negmine.store.usage import peak_rss_bytes, reset_peak_rss
 from negmine.store.workdir import Pending, WorkDir, damaged
@@ -50,24 +50,26 @@ def run(
 
     Raises the errors of ``negmine.errors``; whatever was finished before one stays finished.
     """
-    work = WorkDir(Path(config.work_dir), verify=verify)
+    reporter = reporter or Silent()
+    config, work = open_run(config, verify=verify, repair=repair, tell=reporter.note)
     try:
         work.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"work_dir cannot be created ({error.strerror})", where=str(work.root)) from error
+    if work.name != str(work.root):
+        reporter.note(f"work_dir: {work.name}, worked on in {work.root}")
     chosen = engine(config) if executor is None else contextlib.nullcontext(executor)
-    with writing(work.root), chosen as running_on:
+    with work.writing(), chosen as running_on:
         try:
             work.settle()
             destination = Destination(config.publish) if config.publish is not None and until == "export" else None
-            reporter = reporter or Silent()
             fetch_inputs(config, reporter.note)
             if destination is not None:
                 destination.check()
             runner = _Runner(config, work, reporter, running_on)
             result = runner.run(until, only, repair)
             if destination is not None:
-                copied = destination.publish(work.stage(until), result.stages[-1].manifest, reporter.note)
+                copied = destination.publish(work, result.stages[-1].manifest, reporter.note)
                 result = replace(result, published=copied)
             return result
         finally:
@@ -94,7 +96,7 @@ class _Runner:
             status = stage_status(STAGES[name], self.config, self.work, self.found)
             if status.state == "damaged" and not (repair and name == until):
                 path, _, problem = status.why.partition(": ")
-                raise damaged(name, self.work.stage(name) / path, problem)
+                raise damaged(name, self.work.shown(name, path), problem)
             if status.state == "current":
                 result = StageResult(name, "current", status.why, status.tasks_done, 0, 0.0, _there(status))
                 self.reporter.stage_finished(result)
@@ -113,8 +115,8 @@ class _Runner:
             results.append(result)
         exports: tuple[Path, ...] = ()
         if until == "export":
-            folder = self.work.stage("export")
-            exports = tuple(folder / part.path for part in results[-1].manifest.parts if part.task.startswith("file-"))
+            files = [part.path for part in results[-1].manifest.parts if part.task.startswith("file-")]
+            exports = tuple(self.work.shown("export", path) for path in files)
         return RunResult(tuple(results), exports)
 
     def _build(self, stage: Stage, status: StageStatus) -> StageResult:
@@ -128,8 +130,13 @@ class _Runner:
         pending = self.work.pending(stage.name, fingerprint)
         pending.path.mkdir(parents=True, exist_ok=True)
         self.reporter.stage_started(stage.name, status.why)
+        for note in stage.notes(self.config):
+            self.reporter.note(note)
         if status.state == "damaged" and status.manifest is not None:
             _reuse(self.work, status.manifest, pending.path, pending.keep)
+        self.work.resume(pending)
+        if self.config.engine.kind == "ray":
+            self.work.bring([*stage.reads, stage.name])  # what workers read, and vectors that they take over
         started = time.perf_counter()
         reset_peak_rss()
         job = Job(self.config, self.work, pending)
@@ -159,6 +166,7 @@ class _Runner:
             job.progress = within.progress
             for task, receipt in _naming(job.pending.path, self.executor.run(stage, missing, job)):
                 self._unchanged(stage, job.pending, now)
+                self.work.share(job.pending, receipt)
                 finished[task.name] = receipt
                 within.task_done(task.size)
                 ran += 1
@@ -271,7 +279,7 @@ def _reuse(work: WorkDir, manifest: Manifest, folder: Path, keep: Any) -> None:
             target = folder / part.path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)
-            source = work.stage(manifest.stage) / part.path
+            source = work.file(manifest, part.path)
             try:
                 target.hardlink_to(source)
             except OSError:  # a file system without hard links

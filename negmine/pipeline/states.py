@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from negmine.config import Config, all_keys, get
@@ -13,8 +12,8 @@ from negmine.schemas import SCHEMA_VERSION
 from negmine.stages import STAGES, Stage
 from negmine.stages.base import Job
 from negmine.store.fetching import fetch_inputs, unused
-from negmine.store.lock import writing
 from negmine.store.manifest import Manifest, differences, digest_of
+from negmine.store.opening import open_run
 from negmine.store.remote import Tell
 from negmine.store.workdir import WorkDir
 
@@ -67,8 +66,8 @@ def status(config: Config, *, verify: bool = False, note: Tell = lambda text: No
     Changes nothing but the memory of digests, and the copies of inputs that are URLs; ``note`` is told
     of those that are fetched.
     """
+    config, work = open_run(config, verify=verify, fetch=False, tell=note)
     fetch_inputs(config, note)
-    work = WorkDir(Path(config.work_dir), verify=verify)
     found: dict[str, StageStatus] = {}
     for stage in STAGES.values():
         found[stage.name] = stage_status(stage, config, work, found)
@@ -129,21 +128,17 @@ def _count_tasks(stage: Stage, config: Config, work: WorkDir, fingerprint: str, 
     return max(total, done)
 
 
-def leftovers(config: Config) -> list[Path]:
-    """What no manifest names and no interrupted stage could still use."""
+def leftovers(config: Config) -> list[Any]:
+    """What no manifest names and no interrupted stage could still use: paths, and ``RemoteFolder``s of a URL."""
     current = {s.stage: digest_of(s.made_from) for s in status(config) if s.made_from is not None}
-    return [*WorkDir(Path(config.work_dir)).leftovers(current), *unused(config)]
+    config, work = open_run(config)
+    return [*work.leftovers(current), *unused(config)]
 
 
-def clean(config: Config, paths: Iterable[Path]) -> None:
+def clean(config: Config, paths: Iterable[Any]) -> None:
     """Delete ``paths`` (from ``leftovers``) under the lock."""
-    import shutil
-
-    work = WorkDir(Path(config.work_dir))
-    with writing(work.root):
+    _, work = open_run(config)
+    with work.writing():
         work.settle()  # files that users put into a replaced stage are not left in its trash
         for path in paths:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            work.remove(path)

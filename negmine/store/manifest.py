@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from negmine.errors import ArtifactError
-from negmine.store.files import read_json, write_json
+from negmine.store.files import write_json
 
 
 def digest_of(value: Any) -> str:
@@ -48,11 +48,16 @@ class Receipt:
     @classmethod
     def load(cls, path: Path) -> Receipt:
         """Read and check a receipt. Raises ArtifactError when its own digest does not hold."""
-        record = _load(path, "receipt")
+        return cls.parse(path.read_bytes(), str(path))
+
+    @classmethod
+    def parse(cls, content: bytes, where: str) -> Receipt:
+        """The receipt that the bytes of a file are. Raises ArtifactError, as ``load`` does."""
+        record = _parsed(content, where, "receipt")
         try:
             return cls(**{**record, "parts": tuple(Part(**part) for part in record["parts"])})
         except (KeyError, TypeError) as error:
-            raise ArtifactError("this receipt is damaged", where=str(path)) from error
+            raise ArtifactError("this receipt is damaged", where=where) from error
 
 
 @dataclass(frozen=True)
@@ -81,11 +86,16 @@ class Manifest:
     @classmethod
     def load(cls, path: Path) -> Manifest:
         """Read and check a manifest. Raises ArtifactError when its own digest does not hold."""
-        record = _load(path, "manifest")
+        return cls.parse(path.read_bytes(), str(path))
+
+    @classmethod
+    def parse(cls, content: bytes, where: str) -> Manifest:
+        """The manifest that the bytes of a file are. Raises ArtifactError, as ``load`` does."""
+        record = _parsed(content, where, "manifest")
         try:
             return cls(**{**record, "parts": tuple(Part(**part) for part in record["parts"])})
         except (KeyError, TypeError) as error:
-            raise ArtifactError("this manifest is damaged: it lacks a part of what it says", where=str(path)) from error
+            raise ArtifactError("this manifest is damaged: it lacks a part of what it says", where=where) from error
 
 
 def _save(value: Receipt | Manifest, path: Path) -> None:
@@ -94,15 +104,20 @@ def _save(value: Receipt | Manifest, path: Path) -> None:
     write_json(path, {**record, "digest": digest_of(json.loads(json.dumps(record)))})
 
 
-def _load(path: Path, noun: str) -> dict[str, Any]:
-    record = read_json(path)
+def _parsed(content: bytes, where: str, noun: str) -> dict[str, Any]:
+    try:
+        record = json.loads(content)
+    except ValueError as error:
+        raise ArtifactError(f"this file is damaged ({error})", where=where) from error
     if not isinstance(record, dict) or record.pop("digest", None) != digest_of(record):
-        raise ArtifactError(f"this {noun} is damaged: its digest does not match its content", where=str(path))
+        raise ArtifactError(f"this {noun} is damaged: its digest does not match its content", where=where)
     return record
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What changed between two ``made_from`` records, one short sentence each."""
+    if before.get("schema") != now.get("schema"):
+        return ["a version of negmine made it whose files are laid out otherwise"]
     found: list[str] = []
     for kind in sorted(set(before) | set(now)):
         old, new = before.get(kind), now.get(kind)
@@ -122,7 +137,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             elif kind == "config":
                 found.append(f"{key} changed: {_short(was)} -> {_short(now_is)}")
             elif kind == "inputs":
-                found.append(f"the file of {key} changed")
+                what = "changed" if key in old and key in new else "is new" if key in new else "is gone"
+                found.append(f"the file of {key} {what}")
             elif kind == "upstream":
                 stage, _, output = key.partition(" ")
                 what = "output" if output == "all" else output.replace("_", " ")

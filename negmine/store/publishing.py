@@ -11,11 +11,11 @@ from typing import Any, Literal
 from negmine.errors import InputError
 from negmine.store.files import replacing
 from negmine.store.manifest import Manifest
+from negmine.store.objects import WITHOUT_FOLDERS
 from negmine.store.remote import Store, Tell, size_of
-from negmine.store.workdir import MANIFEST
+from negmine.store.workdir import MANIFEST, WorkDir
 
 _NAMES = ".negmine-publishing.json"
-_WITH_BUCKETS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "hf", "memory"}
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Destination:
         self.store.check_bucket()
         self._manifest()
 
-    def publish(self, folder: Path, manifest: Manifest, tell: Tell = lambda text: None) -> Published:
-        """Copy the files of ``manifest`` from ``folder``. Raises InputError when the store refuses.
+    def publish(self, work: WorkDir, manifest: Manifest, tell: Tell = lambda text: None) -> Published:
+        """Copy the files of a finished stage of ``work``. Raises InputError when the store refuses.
 
         Nothing is copied when the same manifest is there with all its files.
         """
-        new = (folder / MANIFEST).read_bytes()
+        new = (work.stage(manifest.stage) / MANIFEST).read_bytes()
         done = Published(
             self.store.name, len(manifest.parts) + 1, sum(part.bytes for part in manifest.parts) + len(new), "done"
         )
@@ -66,7 +66,7 @@ class Destination:
         self._write(_NAMES, json.dumps({"files": [{"path": path} for path in sorted(before | wanted)]}).encode())
         self._remove(MANIFEST)
         for part in sorted(manifest.parts, key=lambda part: part.path == "README.md"):  # the card after the data
-            self._copy(folder / part.path, part.path)
+            self._copy(work.file(manifest, part.path), part.path)
         for name in sorted(before - wanted):
             self._remove(name)
         missing = self._missing(manifest)
@@ -113,7 +113,7 @@ class Destination:
 
     def _parent(self, path: str) -> None:
         """Make the folder of a file, where the store has folders; elsewhere that might create a bucket."""
-        if self.store.protocol not in _WITH_BUCKETS:
+        if self.store.protocol not in WITHOUT_FOLDERS:
             self.store.files.makedirs(path.rpartition("/")[0], exist_ok=True)
 
     def _write(self, name: str, content: bytes) -> None:

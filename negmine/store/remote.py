@@ -21,6 +21,9 @@ _SECRETS = re.compile(r"(\bhttps?://)[^/\s@]*@|(\w://)[^/\s@:]*:[^/\s]*@")
 _QUERY = re.compile(r"(\bhttps?://[^\s?]*\?)(?!\.\.\.)\S+")
 # What tells one version of a file from another, in the words of the stores.
 _STAMPS = ("etag", "mtime", "lastmodified", "updated", "created", "md5hash", "contentmd5", "versionid", "blobid")
+# Errors that pass: the store is busy, or failed for a moment (in the numbers that s3fs gives them).
+_BUSY = {errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO), errno.EPIPE, errno.ECONNRESET}
+_BUSY_STATUS = {408, 429, 500, 502, 503, 504}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 _REFUSED = {
     "PermissionError",
@@ -42,6 +45,13 @@ _UNREACHED = {
     "ClientConnectorDNSError",
     "ServerTimeoutError",
     "OfflineModeIsEnabled",
+}
+_CUT = {
+    "ConnectionResetError",
+    "BrokenPipeError",
+    "ConnectionClosedError",
+    "ClientPayloadError",
+    "ServerDisconnectedError",
 }
 
 
@@ -140,6 +150,15 @@ class Store:
                 self.files.info(self.root.split("/")[0])
 
 
+def is_passing(error: BaseException) -> bool:
+    """Whether the same request may well succeed a little later."""
+    links = _chain(error)
+    names = {kind.__name__ for link in links for kind in type(link).__mro__}
+    status = {getattr(link, "status", None) for link in links}
+    busy = isinstance(error, OSError) and error.errno in _BUSY
+    return busy or bool(names & (_UNREACHED | _CUT) - {"OfflineModeIsEnabled"} or status & _BUSY_STATUS)
+
+
 def stamp(info: Mapping[str, Any]) -> str | None:
     """What tells this version of a file from others, from fsspec's ``info``; None when the store does not say."""
     found = {}
@@ -167,17 +186,23 @@ def _not_installed(protocol: str, name: str, error: ImportError) -> MissingDepen
     )
 
 
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error, and those that led to it."""
+    links: list[BaseException] = []
+    each: BaseException | None = error
+    while each is not None and each not in links:
+        links.append(each)
+        each = each.__cause__ or each.__context__
+    return links
+
+
 def _told(error: BaseException, missing: str, hint: str) -> tuple[str, str]:
     """What happened, and what to do about it."""
-    chain: list[BaseException] = []
-    each: BaseException | None = error
-    while each is not None and each not in chain:
-        chain.append(each)
-        each = each.__cause__ or each.__context__
-    names = {kind.__name__ for link in chain for kind in type(link).__mro__}
-    status = {getattr(link, "status", None) for link in chain}
+    links = _chain(error)
+    names = {kind.__name__ for link in links for kind in type(link).__mro__}
+    status = {getattr(link, "status", None) for link in links}
     said = (redacted(str(error)).splitlines() or [""])[0]
-    if names & _UNREACHED:
+    if names & (_UNREACHED | _CUT):
         return "the store cannot be reached", (
             "Check the network and the endpoint (of s3: AWS_ENDPOINT_URL), and run the same command again."
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TypeVar
 
+from negmine.config import Config
 from negmine.errors import ArtifactError
 from negmine.store.manifest import Manifest
+from negmine.store.opening import open_run
 from negmine.store.workdir import WorkDir
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ _TRIES = 5
 
 
 def steady(
-    root: Path,
+    config: Config,
     stages: Sequence[str],
     made_from: MadeFrom,
     read: Callable[[WorkDir, Mapping[str, Manifest]], T],
@@ -32,12 +33,12 @@ def steady(
     tries = 0
     while True:
         tries += 1
-        work = WorkDir(root)
+        _, work = open_run(config)
         manifests = _manifests(work, stages, made_from)
         try:
             value = read(work, manifests)
         except Exception:  # also what a mixture of two states leads to
-            if tries == _TRIES or _manifests(work, stages, made_from) == manifests:
+            if tries == _TRIES or _manifests(open_run(config)[1], stages, made_from) == manifests:
                 raise
             continue
         if tries == _TRIES or _manifests(work, stages, made_from) == manifests:
@@ -53,7 +54,7 @@ def _manifests(work: WorkDir, stages: Sequence[str], made_from: MadeFrom) -> dic
         if manifest is None:
             raise ArtifactError(
                 f"{stage} has not finished in this run" if stage == stages[0] else f"{stage} is missing in this run",
-                where=str(work.root),
+                where=work.name,
                 hint="Run: negmine run -c CONFIG",
             )
         found[stage] = manifest
@@ -62,7 +63,7 @@ def _manifests(work: WorkDir, stages: Sequence[str], made_from: MadeFrom) -> dic
         if any(used.get(f"{earlier} {output}") != found[earlier].outputs[output] for output in outputs):
             raise ArtifactError(
                 f"{stage} was made from an earlier {earlier} than the one that is there",
-                where=str(work.root),
+                where=work.name,
                 hint="Run: negmine run -c CONFIG",
             )
     return found

@@ -13,17 +13,19 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from negmine.errors import ArtifactError
 from negmine.store.digests import DigestCache
 from negmine.store.files import sync_folder
+from negmine.store.lock import writing
 from negmine.store.manifest import Manifest, Part, Receipt
 
 MANIFEST = "manifest.json"
-_RECEIPTS = ".receipts"
+RECEIPTS = ".receipts"
 _EMPTIED = "emptied"
 
 
@@ -37,7 +39,7 @@ class Pending:
     def receipts(self) -> dict[str, Receipt]:
         """Receipts whose files are all still what the task published; others are ignored."""
         found = {}
-        for file in sorted((self.path / _RECEIPTS).glob("*.json")):
+        for file in sorted((self.path / RECEIPTS).glob("*.json")):
             try:
                 receipt = Receipt.load(file)
             except (OSError, ArtifactError):
@@ -47,7 +49,12 @@ class Pending:
         return found
 
     def keep(self, receipt: Receipt) -> None:
-        receipt.save(self.path / _RECEIPTS / (receipt.task.replace("/", "~") + ".json"))
+        receipt.save(self.path / self.receipt_name(receipt.task))
+
+    @staticmethod
+    def receipt_name(task: str) -> str:
+        """The path of a receipt in the folder."""
+        return f"{RECEIPTS}/{task.replace('/', '~')}.json"
 
     def drop(self) -> None:
         """Give up what was done: it was made from something else than the fingerprint says."""
@@ -58,7 +65,7 @@ class Pending:
         named = {part.path for part in parts}
         for path in list(self.path.rglob("*")):
             relative = path.relative_to(self.path)
-            if relative.parts[0] != _RECEIPTS and relative.as_posix() not in named and not path.is_dir():
+            if relative.parts[0] != RECEIPTS and relative.as_posix() not in named and not path.is_dir():
                 path.unlink()
 
 
@@ -70,8 +77,21 @@ class WorkDir:
         self.digests = DigestCache(root / ".cache" / "digests.json", thorough=verify)
         self._manifests: dict[str, Manifest] = {}
 
+        self.name = str(root)
+        """What the run's place is called."""
+
     def stage(self, name: str) -> Path:
         return self.root / name
+
+    def shown(self, stage: str, path: str) -> Path:
+        """A finished stage's file under the name that it is told by."""
+        return self.stage(stage) / path
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the one that writes to the run. Raises LockedError."""
+        with writing(self.root):
+            yield
 
     def manifest(self, stage: str) -> Manifest | None:
         """The manifest of a finished stage, None when there is none.
@@ -114,6 +134,19 @@ class WorkDir:
             raise damaged(manifest.stage, full, how)
         return full
 
+    def files(self, manifest: Manifest, prefix: str = "") -> list[Path]:
+        """The files of a finished stage whose path starts with ``prefix``, in order, as ``file`` gives them."""
+        return [WorkDir.file(self, manifest, part.path) for part in manifest.parts if part.path.startswith(prefix)]
+
+    def resume(self, pending: Pending) -> None:
+        """Have what was finished of a stage on this machine."""
+
+    def share(self, pending: Pending, receipt: Receipt) -> None:
+        """Have what a task finished where other machines find it."""
+
+    def bring(self, stages: Iterable[str]) -> None:
+        """Have all files of finished stages on this machine."""
+
     def commit(self, pending: Pending, manifest: Manifest) -> None:
         """Make the pending folder the finished stage. Complete after a crash at any point."""
         pending.sweep(manifest.parts)
@@ -138,7 +171,7 @@ class WorkDir:
             temporary.unlink(missing_ok=True)
 
     def _swap(self, folder: Path, stage: str) -> None:
-        shutil.rmtree(folder / _RECEIPTS, ignore_errors=True)
+        shutil.rmtree(folder / RECEIPTS, ignore_errors=True)
         final = self.stage(stage)
         trash = self.root / ".trash" / f"{stage}-{uuid.uuid4().hex[:8]}"
         if final.exists():
@@ -165,7 +198,14 @@ class WorkDir:
             trash = emptied
         shutil.rmtree(trash)
 
-    def leftovers(self, current: dict[str, str]) -> Iterator[Path]:
+    def remove(self, leftover: Any) -> None:
+        """Delete one of ``leftovers``."""
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
+
+    def leftovers(self, current: dict[str, str]) -> Iterator[Any]:
         """What no manifest names: pending folders of fingerprints other than ``current``
         (stage -> fingerprint), replaced stages, and temporary files."""
         keep = {self.pending(stage, fingerprint).path for stage, fingerprint in current.items()}

@@ -25,6 +25,7 @@ from negmine.pipeline import clean, leftovers, run, status
 from negmine.planning import plan
 from negmine.store import fetching
 from negmine.store.fetching import fetch_inputs, input_file
+from negmine.store.manifest import Manifest
 from negmine.store.remote import Fetched, redacted, stamp
 
 FILES = {
@@ -133,6 +134,83 @@ def test_a_file_that_cannot_be_read_is_named_by_its_url(
     memory.pipe_file(f"/in/{name}", content)
     with pytest.raises(InputError, match=re.escape(message)):
         run(from_urls(config, "memory://in", **{key: f"memory://in/{name}"}))
+
+
+def _shards(config: Config | Path, files: MemoryFileSystem, place: str, cuts: list[int]) -> None:
+    """The pairs of the small run in several objects below ``place``, one row after each of ``cuts``."""
+    lines = (Path(config).parent / "pairs.jsonl").read_bytes().splitlines(keepends=True)
+    for number, (start, stop) in enumerate(zip([0, *cuts], [*cuts, len(lines)], strict=True)):
+        files.pipe_file(f"{place}/part-{number}.jsonl", b"".join(lines[start:stop]))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "memory://in/pairs/*.jsonl",
+        "memory://in/**/part-*.jsonl",
+        "[memory://in/pairs/part-0.jsonl, memory://in/pairs/part-1.jsonl, memory://in/pairs/part-*.jsonl]",
+    ],
+)
+def test_globs_and_lists_of_urls_have_the_rows_of_one_file(
+    config: Path, memory: MemoryFileSystem, fetched: list[str], value: str
+) -> None:
+    upload(config, memory, "/in")
+    _shards(config, memory, "/in/pairs", [2, 3])
+    memory.pipe_file("/in/pairs/_SUCCESS", b"")
+    memory.pipe_file("/in/pairs/part-0.csv", b"not asked for")
+    run(load_config(config), until="ingest")
+    remote = from_urls(config, "memory://in", **{"data.pairs": value})
+    run(remote, until="ingest")
+    here, there = (run_files(config.parent / work)["ingest"] for work in ("work", "remote"))
+    assert {**here, "manifest.json": None} == {**there, "manifest.json": None}  # they name other files
+    assert not [path for path in fetched if path.endswith((".csv", "_SUCCESS"))]
+    made = Manifest.load(config.parent / "remote" / "ingest" / "manifest.json").made_from["inputs"]
+    assert list(made) == ["data.corpus", *(f"data.pairs: part-{number}.jsonl" for number in range(3))]
+
+
+def test_only_the_matches_of_a_glob_that_changed_are_fetched_and_named(
+    config: Path, memory: MemoryFileSystem, fetched: list[str]
+) -> None:
+    upload(config, memory, "/in")
+    _shards(config, memory, "/in/pairs", [2, 3])
+    remote = from_urls(config, "memory://in", **{"data.pairs": "memory://in/pairs/*.jsonl"})
+    run(remote, until="ingest")
+    fetched.clear()
+    memory.pipe_file("/in/pairs/part-1.jsonl", memory.cat_file("/in/pairs/part-1.jsonl") + b"\n")
+    memory.pipe_file("/in/pairs/part-3.jsonl", memory.cat_file("/in/pairs/part-2.jsonl"))
+    memory.rm_file("/in/pairs/part-2.jsonl")
+    ingest = status(remote)[0]
+    assert fetched == ["/in/pairs/part-1.jsonl", "/in/pairs/part-3.jsonl"]
+    assert ingest.state == "stale"
+    changed = ("part-1.jsonl changed", "part-2.jsonl is gone", "part-3.jsonl is new")
+    assert ingest.why == "; ".join(f"the file of data.pairs: {what}" for what in changed)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (
+            "memory://in/pairs/*.xml",
+            "memory://in/pairs/*.xml: no file matches this pattern. There are:",
+        ),
+        ("memory://in/pairs/prat-*.jsonl", "no file matches this pattern. Did you mean 'part-1.jsonl'?"),
+        ("memory://none/*.jsonl", "memory://none/*.jsonl: there is nothing at this URL. Check data.pairs."),
+        ("memory://in/pairs/*", "memory://in/pairs/*: there are files of 2 kinds: part-0.csv, part-0.jsonl."),
+    ],
+)
+def test_a_glob_that_means_no_table_is_told(config: Path, memory: MemoryFileSystem, url: str, message: str) -> None:
+    _shards(config, memory, "/in/pairs", [4])
+    memory.pipe_file("/in/pairs/part-0.csv", b"x")
+    with pytest.raises(InputError, match=re.escape(message)):
+        run(load_config(config, [f"data.pairs={url}"]), until="ingest")
+
+
+def test_a_bad_row_of_a_shard_is_named_by_the_url_of_the_shard(config: Path, memory: MemoryFileSystem, call) -> None:
+    _shards(config, memory, "/in/pairs", [2, 3])
+    memory.pipe_file("/in/pairs/part-1.jsonl", b'{"anchor": 3}\n')
+    code, _, err = call("ingest", "-c", config, "--set", "data.pairs=memory://in/pairs/part-*.jsonl")
+    assert code == 4
+    assert err.splitlines()[-1].startswith("error: memory://in/pairs/part-1.jsonl:1: ")
 
 
 def test_a_url_that_names_nothing_is_told_with_its_key(config: Path, memory: MemoryFileSystem) -> None:

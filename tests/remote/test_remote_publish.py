@@ -185,7 +185,7 @@ def test_a_folder_of_this_machine_can_be_published_to(config: Path, prefix: str)
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("work_dir=s3://bucket/run", "work_dir: must be a folder of this machine.*publish"),
+        ("work_dir=https://example.org/run", "work_dir.*nothing can be written over HTTP"),
         ("publish=https://example.org/set", "publish.*nothing can be written over HTTP"),
     ],
 )
