@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from negmine.errors import InputError, nearest
@@ -50,6 +50,50 @@ def list_field(row: Mapping[str, Any], column: str, one: str) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def optional_id_field(row: Mapping[str, Any], column: str) -> str | None:
+    """An id, None when the field is absent or null."""
+    return None if row.get(column) is None else id_field(row, column)
+
+
+def query_field(row: Mapping[str, Any], column: str) -> str:
+    """The text of a query, which is not blank."""
+    text = text_field(row, column)
+    if not text or text.isspace():
+        raise BadFieldError(f"'{column}' is blank")
+    return text
+
+
+def values_field(row: Mapping[str, Any], column: str) -> list[Any]:
+    """The values of a field that may be a list; none when it is absent, null or an empty text or list."""
+    value = row.get(column)
+    if value is None or value == "":
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def passages_field(
+    row: Mapping[str, Any], column: str, id_names: Sequence[str], *, blank: bool = False
+) -> Iterator[tuple[str, str | None, str]]:
+    """Yield (text, id or None, title) of a list of objects; a title may be null.
+
+    An object without text and title is bad, unless it may be ``blank``.
+    """
+    for place, value in enumerate(values_field(row, column), 1):
+        if not isinstance(value, dict):
+            raise BadFieldError(
+                f"'{column}' has {_kind(value)} in place {place}, and an object with a 'text' is needed"
+            )
+        try:
+            text, title = text_field(value, "text"), text_field(value, "title")
+            found = (optional_id_field(value, name) for name in id_names)
+            doc_id = next((each for each in found if each is not None), None)
+        except BadFieldError as error:
+            raise BadFieldError(f"{error} in place {place} of '{column}'") from error
+        if not blank and not (text.strip() or title.strip()):
+            raise BadFieldError(f"'{column}' is blank in place {place}")
+        yield text, doc_id, title
+
+
 def metadata_field(row: Mapping[str, Any], column: str) -> str | None:
     """A metadata value as text, None when it is null."""
     value = row.get(column)
@@ -62,17 +106,19 @@ def metadata_field(row: Mapping[str, Any], column: str) -> str | None:
     raise BadFieldError(f"'{column}' is {_kind(value)}, and metadata must be a text or a number")
 
 
-def require_column(file: RowFile, column: str, key: str, aliases: Sequence[str] = ()) -> None:
-    """Raise InputError when ``column`` is not among the columns of the file."""
+def require_column(file: RowFile, column: str, key: str | None, aliases: Sequence[str] = ()) -> None:
+    """Raise InputError when ``column`` is not among the columns of the file; config ``key`` names it, if any does."""
     if column not in file.names:
         raise missing_column(file, f"there is no column '{column}'", column, key, aliases)
 
 
-def missing_column(file: RowFile, cause: str, column: str, key: str, aliases: Sequence[str] = ()) -> InputError:
+def missing_column(file: RowFile, cause: str, column: str, key: str | None, aliases: Sequence[str] = ()) -> InputError:
     """The error for a column that is not there, with the one that was likely meant."""
     likely = next((alias for alias in aliases if alias in file.names), None)
     close = nearest(column, file.names)
-    if likely is not None:
+    if key is None:
+        hint = f"{close} Rename the column, or set data.format to the layout of the file.".strip()
+    elif likely is not None:
         hint = f"Set {key}: {likely}"
     elif close:
         hint = f"{close} Set {key}, or rename the column."
@@ -85,6 +131,7 @@ def missing_column(file: RowFile, cause: str, column: str, key: str, aliases: Se
 def _kind(value: Any) -> str:
     names: dict[type, str] = {
         bool: "true or false",
+        str: "a text",
         int: "a number",
         float: "a number",
         list: "a list",

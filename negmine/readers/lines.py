@@ -12,6 +12,7 @@ from negmine.errors import InputError, Where, nearest
 from negmine.readers.bad_rows import BadRows
 
 _COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
+_BINARY = (".parquet", ".arrow", ".feather")
 _BLOCK = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 AGAIN = "Make or copy the file again."
@@ -47,6 +48,13 @@ def data_suffix(path: Path) -> str:
 def is_compressed(path: Path) -> bool:
     """Whether the name says that the file is compressed as a whole."""
     return path.suffix.lower() in _COMPRESSION
+
+
+def is_blank(path: Path) -> bool:
+    """Whether this is a text file without a byte; compressed and binary files are never that short."""
+    if is_compressed(path) or data_suffix(path) in _BINARY:
+        return False
+    return path.is_file() and path.stat().st_size == 0
 
 
 def byte_blocks(path: Path) -> Iterator[bytes]:

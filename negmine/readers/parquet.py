@@ -34,13 +34,13 @@ def open_parquet(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: Path, kind: str = "Parquet") -> Iterator[None]:
     """Turn what Arrow raises about the contents of ``path`` into InputError."""
     try:
         yield
     except _ERRORS as error:
         raise InputError(
-            f"this Parquet file is damaged ({first_line(error)})",
+            f"this {kind} file is damaged ({first_line(error)})",
             where=str(path),
             hint=AGAIN,
         ) from error

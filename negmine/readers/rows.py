@@ -5,21 +5,36 @@ from __future__ import annotations
 import csv
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from negmine.errors import InputError, Where
+from negmine.readers.arrow import arrow_batches, arrow_schema
 from negmine.readers.bad_rows import BadRows
-from negmine.readers.lines import NOT_UTF8, SAVE_AS_UTF8, bad_byte, byte_lines, check_file, cut_short, data_suffix
+from negmine.readers.lines import (
+    NOT_UTF8,
+    SAVE_AS_UTF8,
+    bad_byte,
+    byte_lines,
+    check_file,
+    cut_short,
+    data_suffix,
+    is_blank,
+)
 from negmine.readers.parquet import check_names, column_names, open_parquet, parquet_batches, readable
 
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+_ARROW_SUFFIXES = (".arrow", ".feather")
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", *_ARROW_SUFFIXES)
 Row = tuple[int, dict[str, Any]]
 
 _ROWS = 2048
+
+
+class NoRowsError(InputError):
+    """A file is a table without rows."""
 
 
 class RowFile:
@@ -29,24 +44,26 @@ class RowFile:
     JSON objects name their own columns: those of the first rows count.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], bad_rows: BadRows) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], bad_rows: BadRows, *, may_be_empty: bool = False) -> None:
         """Open the file and read its first rows; other columns than ``columns`` need not be read.
 
-        Raises InputError when there are no rows, or a bad one.
+        Raises InputError when there are no rows (unless it ``may_be_empty``), or a bad one.
         """
         check_file(path)
         self.path = path
         self._columns = columns
         self._bad_rows = bad_rows
         self._counts_rows = False
+        self.has_header = False
+        """Whether the names of the columns are a part of the file, and hold for all its rows."""
         self.names: list[str] = []
         self.start = Where(str(path))
         """Where the names of the columns are."""
         before = len(bad_rows)
         self._rows = self._reader()
         self._first = list(itertools.islice(self._rows, _ROWS))
-        if not self._first and len(bad_rows) == before:
-            raise InputError("this file has no rows", where=str(path), hint="Check the path, or write the file again.")
+        if not self._first and len(bad_rows) == before and not may_be_empty:
+            raise NoRowsError("this file has no rows", where=str(path), hint="Check the path, or write the file again.")
         if self._first and not self.names:
             self.names = list(dict.fromkeys(name for _, row in self._first for name in row))
             self.start = self.where(self._first[0][0])
@@ -68,6 +85,8 @@ class RowFile:
         suffix = data_suffix(self.path)
         if suffix == ".parquet":
             return self._parquet()
+        if suffix in _ARROW_SUFFIXES:
+            return self._table(arrow_schema(self.path), arrow_batches)
         if suffix in (".csv", ".tsv"):
             return self._delimited("," if suffix == ".csv" else "\t")
         if suffix == ".json":
@@ -132,7 +151,7 @@ class RowFile:
     def _delimited(self, separator: str) -> Iterator[Row]:
         records = self._records(separator)
         for number, header, _ in records:
-            self.names, self.start = header, Where(str(self.path), number)
+            self.names, self.start, self.has_header = header, Where(str(self.path), number), True
             check_names(header, self.start)
             break
         for number, record, ended in records:
@@ -174,17 +193,65 @@ class RowFile:
                 yield start, record, lines.ended
 
     def _parquet(self) -> Iterator[Row]:
-        self._counts_rows = True
         with open_parquet(self.path) as file:
-            self.names = column_names(self.path, file.schema_arrow)
+            schema = file.schema_arrow
+        return self._table(schema, parquet_batches)
+
+    def _table(self, schema: Any, read: Callable[[Path, Sequence[str], int], Iterator[Any]]) -> Iterator[Row]:
+        self._counts_rows = True
+        self.names, self.has_header = column_names(self.path, schema), True
         wanted = [name for name in self.names if name in self._columns]
         number = 0
-        for batch in parquet_batches(self.path, wanted or self.names[:1], _ROWS):
-            with readable(self.path):
+        for batch in read(self.path, wanted or self.names[:1], _ROWS):
+            with readable(self.path, "Parquet" if read is parquet_batches else "Arrow"):
                 rows = batch.to_pylist()
             for row in rows:
                 number += 1
                 yield number, row
+
+
+def row_batches(
+    paths: Sequence[Path], columns: Sequence[str], bad_rows: BadRows
+) -> Iterator[tuple[RowFile, list[Row]]]:
+    """Yield the rows of the files of one table in lists of some thousands, one file after the other.
+
+    No list is empty. Files that name their columns (CSV, Parquet, ...) must all name the same; JSON objects name
+    their own, so what is looked for has to be checked whenever the ``RowFile`` is another one.
+    Some of several files may have no rows. Raises InputError when none has, and for bad rows unless they are skipped.
+    """
+    several, first = len(paths) > 1, None
+    before, found = len(bad_rows), False
+    for path in paths:
+        if several and is_blank(path):
+            continue
+        file = RowFile(path, columns, bad_rows, may_be_empty=several)
+        if file.has_header:
+            first = first or file
+            check_same_columns(first, file)
+        for batch in file.batches():
+            found = True
+            yield file, batch
+    if not found and len(bad_rows) == before:
+        raise none_has_rows(paths)
+
+
+def none_has_rows(paths: Sequence[Path]) -> InputError:
+    """The error for files that are all without rows."""
+    cause = f"none of these {len(paths)} files has rows"
+    return InputError(cause, where=f"{paths[0]} ...", hint="Check the path, or write the files again.")
+
+
+def check_same_columns(first: RowFile, file: RowFile) -> None:
+    """Raise InputError unless two files that name their columns name the same."""
+    missing = [name for name in first.names if name not in file.names]
+    added = [name for name in file.names if name not in first.names]
+    if missing or added:
+        what = [f"there is no '{name}'" for name in missing[:3]] + [f"'{name}' is only here" for name in added[:3]]
+        raise InputError(
+            f"the columns are not those of {first.path}: {', '.join(what)}",
+            where=file.start,
+            hint="Files that are read as one table have the same columns.",
+        )
 
 
 def _decoded_lines(path: Path) -> Iterator[str]:

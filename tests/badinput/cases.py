@@ -36,6 +36,7 @@ MODEL = (
 )
 
 FIX = "Fix the row, or set data.on_bad_row: skip"
+NOT_TEXT = "this is not UTF-8 text"
 AGAIN = "Make or copy the file again."
 WRITE = "Fix what writes the vectors"
 CONFIG_FILE = "negmine.yaml"
@@ -464,6 +465,68 @@ def _folder_cases(single: str) -> Iterator[Case]:
     ]
     for name, changes, cause, where, step in rows:
         yield Case("beir", name, {**files, **changes}, RUN, 4, cause, where, step)
+
+
+def format_cases() -> Iterator[Case]:
+    """Layouts of other tools: what is wrong with a file, with its layout, or with a setting for it."""
+    both = jsonl([{"query": "q", "pos": ["p"], "anchor": "q", "positive": "p"}])
+    marked = jsonl([{"anchor": "q", "positive": "p", "label": 0}])
+    passages = jsonl([{"query": "q", "positive_passages": [{"docid": 1, "text": 2}]}])
+    ids = jsonl([{"query_id": "q0", "document_ids": ["d0"]}, {"query_id": "q9", "document_ids": ["d0"]}])
+    unknown = jsonl([{"query_text": "q", "positive_document_ids": ["d99"]}])
+    scores = jsonl([{"anchor": "q", "text": "p", "score": 0.5}])
+    short = gzip.compress(jsonl([{"query": f"q{n * n}", "pos": ["p"]} for n in range(999)]))[:-20]
+    rows: list[tuple[str, str, bytes, tuple[str, ...], int, str, str, str]] = [
+        ("two layouts", "x.jsonl", both, (), 4, "this could be pairs", "x.jsonl", "data.format: flagembedding"),
+        ("labels beside positives", "x.jsonl", marked, (), 4, "pairs (x.jsonl has", "x.jsonl", "data.format: labeled"),
+        ("a number as a text", "x.jsonl", passages, (), 4, "'text' is a number and", "x.jsonl:1", FIX),
+        (
+            "another layout",
+            "x.jsonl",
+            both,
+            ("data.format=dpr",),
+            4,
+            "no column 'question'",
+            "x.jsonl:1",
+            "data.format",
+        ),
+        ("no such layout", "x.jsonl", both, ("data.format=tevatrn",), 3, "found the text", "--set", "'tevatron'?"),
+        (
+            "no corpus",
+            "x.jsonl",
+            both,
+            ("data.format=tevatron-ids", "data.corpus=null"),
+            3,
+            "needs data.corpus",
+            "",
+            "",
+        ),
+        ("an id that is nowhere", "x.jsonl", unknown, (), 4, "the positive id 'd99' is not in", "x.jsonl:1", ""),
+        ("scores", "x.jsonl", scores, (), 4, "no label reaches 1", "x.jsonl", "Set data.min_grade"),
+        ("cut short", "x.jsonl.gz", short, (), 4, "this file is damaged", "x.jsonl.gz", AGAIN),
+        ("a tab too few", "triples.tsv", b"1 q\tp\tn\nq\tp\n", (), 4, "this line has 2 columns", "triples.tsv:2", FIX),
+        ("half a line", "triples.tsv", b"1 q\tp\tn\nq\tp", (), 4, "in the middle of a row", "triples.tsv:2", AGAIN),
+        ("no text", "triples.tsv", b"1 q\tp\tn\nq\t\xff\tp\n", (), 4, NOT_TEXT, "triples.tsv:2:3 (byte 10)", FIX),
+        (
+            "no negatives",
+            "x.jsonl",
+            jsonl(PAIR_ROWS),
+            ("data.negatives=keep",),
+            3,
+            "none to keep",
+            "data.negatives",
+            "",
+        ),
+        ("an unused column", "x.jsonl", jsonl(PAIR_ROWS), ("data.columns.label=y",), 3, "no such column", "data.", ""),
+    ]
+    for name, file, content, settings, code, cause, where, step in rows:
+        words = [word for setting in (f"data.pairs={file}", *settings) for word in ("--set", setting)]
+        yield Case("formats", name, {file: content}, (*RUN, *words), code, cause, where, step)
+    queries = {"ids.jsonl": ids, "q.jsonl": jsonl(QUERY_ROWS)}
+    words = (*RUN, "--set", "data.pairs=ids.jsonl", "--set", "data.queries=q.jsonl")
+    yield Case(
+        "formats", "a query that is nowhere", queries, words, 4, "the query id 'q9' is not in", "ids.jsonl:2", FIX
+    )
 
 
 def vector_cases() -> Iterator[Case]:
@@ -996,6 +1059,7 @@ def all_cases() -> list[Case]:
         pairs_cases,
         corpus_cases,
         collection_cases,
+        format_cases,
         vector_cases,
         model_cases,
         work_dir_cases,

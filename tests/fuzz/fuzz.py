@@ -35,7 +35,7 @@ import negmine
 from negmine.cli.console import Console
 from negmine.config import ColumnsConfig, load_config
 from negmine.errors import NegmineError
-from negmine.readers import BadRows, open_vectors, read_corpus, read_pairs, read_qrels, read_queries
+from negmine.readers import LABEL_FORMATS, BadRows, LabelSettings, open_vectors, read_corpus, read_qrels, read_queries
 
 SECONDS_PER_INPUT = 20
 LONGEST = 2000
@@ -303,7 +303,7 @@ class Fuzzer:
             good.write_text(CONFIG, "utf-8")
             yield "load_config --set", lambda: load_config(good, [f"{key}={value}"])
         elif what == "pairs":
-            yield "read_pairs", lambda: list(read_pairs(path, COLUMNS, bad))
+            yield "read_pairs", lambda: list(LABEL_FORMATS["pairs"].read([path], LabelSettings(COLUMNS), bad))
         elif what == "corpus":
             yield "read_corpus", lambda: list(read_corpus(path, COLUMNS, ("lang",), bad))
         elif what == "queries":

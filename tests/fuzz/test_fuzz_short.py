@@ -8,7 +8,7 @@ import pytest
 from fuzz import DOCUMENTS, QUERIES, fuzz, good_files
 
 from negmine.config import ColumnsConfig
-from negmine.readers import BadRows, open_vectors, read_corpus, read_pairs, read_qrels, read_queries
+from negmine.readers import LABEL_FORMATS, BadRows, LabelSettings, open_vectors, read_corpus, read_qrels, read_queries
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -29,7 +29,9 @@ def test_the_files_that_are_damaged_are_good(tmp_path: Path) -> None:
         if name.startswith("vectors"):
             rows[name] = open_vectors(path, "doc_id").rows
         elif name.startswith("pairs"):
-            rows[name] = sum(len(batch.queries) for batch in read_pairs(path, columns, bad))
+            rows[name] = sum(
+                len(batch.queries) for batch in LABEL_FORMATS["pairs"].read([path], LabelSettings(columns), bad)
+            )
         elif name.startswith("corpus"):
             rows[name] = sum(len(batch.texts) for batch in read_corpus(path, columns, ("lang",), bad))
         elif name.startswith("queries"):

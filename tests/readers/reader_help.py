@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from negmine.config import ColumnsConfig
 from negmine.errors import InputError
-from negmine.readers import BadRows, read_corpus
+from negmine.readers import LABEL_FORMATS, BadRows, LabelSettings, read_corpus
+from negmine.readers.base import LabelBatch
 
 TEXT_SUFFIXES = tuple(kind + packed for kind in (".jsonl", ".json", ".csv", ".tsv") for packed in ("", ".gz", ".zst"))
 SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
@@ -92,3 +94,15 @@ def failure(read: Callable[[], Iterable[Any]], folder: Path) -> str:
 
 def document_failure(path: Path, policy: str = "error", **options: Any) -> str:
     return failure(lambda: documents(path, policy, **options)[0], path.parent)
+
+
+def read_labels(
+    name: str, path: Path, bad_rows: BadRows, *, columns: Any = None, negatives: bool = False, **settings: Any
+) -> Iterator[LabelBatch]:
+    """The labels of one file in a layout."""
+    chosen = LabelSettings(columns or ColumnsConfig(), negatives=negatives, **settings)
+    return LABEL_FORMATS[name].read([path], chosen, bad_rows)
+
+
+def read_pairs(path: Path, columns: Any, bad_rows: BadRows) -> Iterator[LabelBatch]:
+    return read_labels("pairs", path, bad_rows, columns=columns)

@@ -13,14 +13,15 @@ import pytest
 
 from negmine.config import ColumnsConfig
 from negmine.errors import InputError, Where
-from negmine.readers import BadRows, beir_files, read_corpus, read_pairs, read_qrels, read_queries
+from negmine.readers import LABEL_FORMATS, BadRows, LabelSettings, read_corpus, read_qrels, read_queries
+from negmine.readers.formats.beir import beir_files
 
 COLUMNS = ColumnsConfig()
 FIX = "Fix the row, or set data.on_bad_row: skip"
 
 
 def pairs(path: Path, columns: ColumnsConfig = COLUMNS) -> None:
-    list(read_pairs(path, columns, BadRows()))
+    list(LABEL_FORMATS["pairs"].read([path], LabelSettings(columns), BadRows()))
 
 
 def corpus(path: Path, columns: ColumnsConfig = COLUMNS, metadata: tuple[str, ...] = ()) -> None:
@@ -346,8 +347,8 @@ def test_a_folder_without_qrels_is_refused_with_what_is_needed(tmp_path: Path) -
 
 
 def test_a_collection_without_queries_is_refused_with_what_the_folder_holds(tmp_path: Path) -> None:
-    (collection(tmp_path) / "queries.jsonl").rename(tmp_path / "qgen-queries.jsonl")
-    with pytest.raises(InputError, match=r"no queries.jsonl. The folder holds: corpus.jsonl, qgen-queries"):
+    (collection(tmp_path) / "queries.jsonl").rename(tmp_path / "query.jsonl")
+    with pytest.raises(InputError, match=r"no queries.jsonl. The folder holds: corpus.jsonl, qrels, query.jsonl"):
         beir_files(tmp_path, "train")
 
 
@@ -366,6 +367,8 @@ def test_skipped_rows_are_collected_with_their_place_and_the_rest_is_read(tmp_pa
     path = tmp_path / "pairs.jsonl"
     path.write_bytes(b'{"anchor": 1}\n' + PAIR.encode() + b"\xff\n[]\n{\n")
     bad = BadRows("skip")
-    read = [query for batch in read_pairs(path, COLUMNS, bad) for query in batch.queries]
+    read = [
+        query for batch in LABEL_FORMATS["pairs"].read([path], LabelSettings(COLUMNS), bad) for query in batch.queries
+    ]
     assert read == ["q"]
     assert [row["line"] for row in bad.rejected] == [3, 4, 5, 1]

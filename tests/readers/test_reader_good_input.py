@@ -10,9 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from reader_help import read_pairs
 
 from negmine.config import ColumnsConfig
-from negmine.readers import BadRows, beir_files, read_corpus, read_pairs, read_qrels, read_queries
+from negmine.readers import BadRows, read_corpus, read_qrels, read_queries
+from negmine.readers.formats.beir import beir_files
 
 COLUMNS = ColumnsConfig()
 
@@ -20,9 +22,9 @@ COLUMNS = ColumnsConfig()
 def pairs(path: Path) -> list[tuple[Any, ...]]:
     """Query id, query, positive text, positive id, line of every pair."""
     return [
-        row
+        (b.query_ids[row], b.queries[row], text, doc_id, b.lines[row])
         for b in read_pairs(path, COLUMNS, BadRows())
-        for row in zip(b.query_ids, b.queries, b.positive_texts, b.positive_ids, b.lines, strict=True)
+        for row, text, doc_id in zip(b.row, b.texts, b.doc_ids, strict=True)
     ]
 
 
@@ -227,7 +229,7 @@ def test_a_collection_may_be_compressed(tmp_path: Path) -> None:
     for name in ("corpus.jsonl.zst", "queries.jsonl.gz", "qrels/dev.tsv"):
         (tmp_path / name).touch()
     files = beir_files(tmp_path, "dev")
-    assert [path.name for path in (files.corpus, files.queries, files.qrels)] == [
+    assert [path.name for path in (*files.corpus, *files.queries, *files.qrels)] == [
         "corpus.jsonl.zst",
         "queries.jsonl.gz",
         "dev.tsv",

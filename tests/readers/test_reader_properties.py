@@ -16,13 +16,16 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from reader_help import read_pairs
 
 from negmine.config import ColumnsConfig
 from negmine.errors import InputError
-from negmine.readers import BadRows, open_vectors, read_corpus, read_pairs, read_qrels
+from negmine.readers import LABEL_FORMATS, BadRows, LabelSettings, open_vectors, read_corpus, read_qrels
+from negmine.readers.recognise import recognise_file
 
 COLUMNS = ColumnsConfig()
 FORMATS = [f"{kind}{packing}" for kind in ("jsonl", "json", "csv", "tsv", "parquet") for packing in ("", ".gz", ".zst")]
+
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 ids = texts.filter(lambda text: bool(text.strip()))
@@ -88,6 +91,34 @@ def test_any_bytes_raise_nothing_but_input_errors(suffix: str, policy: str, data
                 list(read_pairs(path, COLUMNS, BadRows(policy)))
             with contextlib.suppress(InputError):
                 list(read_corpus(path, COLUMNS, ("m",), BadRows(policy)))
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["text", "title", "docid"]), inner),
+    max_leaves=5,
+)
+_KEYS = (
+    *("query_id", "anchor", "positive", "negative_1", "negative_id", "text", "labels", "query", "pos", "neg"),
+    *("positive_passages", "query_text", "positive_document_ids", "question", "positive_ctxs", "document_ids"),
+)
+
+
+@pytest.mark.parametrize("name", sorted(LABEL_FORMATS))
+@pytest.mark.parametrize("policy", ["error", "skip"])
+@quick
+@given(found=st.lists(st.dictionaries(st.sampled_from(_KEYS), anything), max_size=3), tail=st.binary(max_size=20))
+def test_any_values_in_any_layout_raise_nothing_but_input_errors(
+    name: str, policy: str, found: list[dict[str, object]], tail: bytes
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / ("a.tsv" if name == "msmarco" else "a.jsonl")
+        path.write_bytes(b"".join(json.dumps(row).encode() + b"\n" for row in found) + tail)
+        with contextlib.suppress(InputError):
+            for batch in LABEL_FORMATS[name].read([path], LabelSettings(COLUMNS, negatives=True), BadRows(policy)):
+                assert len(batch.row) == len(batch.texts) == len(batch.ranks)
+        with contextlib.suppress(InputError):
+            recognise_file(path)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "parquet", "jsonl.gz", "jsonl.zst"])
