@@ -138,14 +138,14 @@ def _explained(query: ExplainedQuery, width: int, *, full: bool, reason: str | N
     yield ""
     if full:
         for positive in query.positives:
-            words = _GAP.join([positive.doc_id, _place(positive), f"{positive.score:.3f}", "a labelled positive"])
-            yield ": ".join([words, *([_found(positive)] if positive.findings else [])])
+            label = _GAP.join([positive.doc_id, _place(positive), f"{positive.score:.3f}", "a labelled positive"])
+            yield ": ".join([label, *([_found(positive)] if positive.findings else [])])
             yield from _folded(" " * 4, positive.text, width, full=True)
         for each in candidates:
             rank = "-" if each.rank is None else f"#{each.rank}"
-            words = _GAP.join([each.doc_id, each.retriever, rank, f"{each.score:.3f}", *_risk(each), _verdict(each)])
+            words = [each.doc_id, each.retriever, rank, *_others(each), f"{each.score:.3f}", *_risk(each)]
             yield ""
-            yield _coloured(f"{words}{_GAP}{each.reason}: {each.explanation}", each)
+            yield _coloured(f"{_GAP.join([*words, _verdict(each), each.reason])}: {each.explanation}", each)
             yield from _folded(" " * 4, each.text, width, full=True)
         return
     positives = [[p.doc_id, _place(p), f"{p.score:.3f}", _found(p), p.text] for p in query.positives]
@@ -160,7 +160,7 @@ def _explained(query: ExplainedQuery, width: int, *, full: bool, reason: str | N
     columns: list[_Column] = [
         ("rank>", lambda each: "" if each.rank is None else str(each.rank)),
         ("candidate", lambda each: each.doc_id),
-        ("source", lambda each: each.retriever),
+        ("source", lambda each: " + ".join([each.retriever, *_others(each)])),
         ("score>", lambda each: f"{each.score:.3f}"),
         ("to pos.>", lambda each: "" if each.positive_similarity is None else f"{each.positive_similarity:.3f}"),
         *([("risk>", lambda each: _percent(each.risk))] if any(each.risk is not None for each in candidates) else []),
@@ -189,6 +189,12 @@ def _legend(candidates: Sequence[ExplainedCandidate], width: int) -> Iterator[st
     wide = max(len(name) for name, _, _ in rows)
     for name, count, words in rows:
         yield from _folded(f"{name:<{wide}}{_GAP}{count:>5}{_GAP}", words, width, full=True)
+
+
+def _others(candidate: ExplainedCandidate) -> list[str]:
+    """Who else found a candidate, each with its rank."""
+    others = zip(candidate.retrievers[1:], candidate.ranks[1:], strict=True)
+    return [f"{name} #{rank}" for name, rank in others]
 
 
 def _place(positive: ExplainedPositive) -> str:

@@ -15,6 +15,7 @@ from negmine.cli.outcomes import outcome
 
 if TYPE_CHECKING:
     from negmine.config import Config
+    from negmine.store.shelf import RemoteFolder
 
 T = TypeVar("T")
 Calibrate = Annotated[bool, typer.Option("--calibrate", help="Measure the machine's speed again.")]
@@ -36,7 +37,8 @@ def show_status(config: Config, console: Console, verify: Verify = False) -> Non
     stages = status(config, verify=verify, note=console.note)
     rows = []
     for stage in stages:
-        tasks = f"{stage.tasks_done}/{stage.tasks}" if stage.tasks is not None else "-"
+        known = stage.tasks is not None or stage.tasks_done
+        tasks = f"{stage.tasks_done}/{stage.tasks if stage.tasks is not None else '?'}" if known else "-"
         when = stage.manifest.created[:16].replace("T", " ") if stage.manifest else "-"
         result = outcome(stage.manifest) if stage.manifest and stage.state == "current" else "-"
         rows.append([stage.stage, stage.state, stage.why, tasks, result, when])
@@ -44,6 +46,7 @@ def show_status(config: Config, console: Console, verify: Verify = False) -> Non
     console.result(
         {
             "work_dir": config.work_dir,
+            "quality": stages[0].manifest.facts.get("quality") if stages[0].manifest else None,
             "stages": [
                 {
                     "stage": s.stage,
@@ -92,6 +95,14 @@ def show_plan(config: Config, console: Console, calibrate: Calibrate = False) ->
     total = {key: _sum([getattr(step, key) for step in stages]) for key in ("tasks", "disk_bytes", "seconds")}
     total["memory_bytes"] = max((step.memory_bytes or 0 for step in stages), default=0)
     console.line(_total_line(total, [s.stage for s in stages if s.seconds is None or s.disk_bytes is None]))
+    for step in stages:
+        if step.requests:
+            price = (
+                f"{step.cost:,.2f}" if (step.cost or 0) >= 1 else f"{step.cost:.2g}" if step.cost is not None else ""
+            )
+            cost = f", at a cost of about {price}" if price else ""
+            tokens = f"{step.tokens:,} tokens (estimated as a third of the bytes)"
+            console.line(f"{step.stage} sends about {step.requests:,} requests with {tokens}{cost}")
     console.result({"stages": [step.as_json() for step in stages], "total": total})
 
 
@@ -138,6 +149,8 @@ def clean_up(config: Config, console: Console, dry_run: DryRun = False) -> None:
     console.result({"removed": [] if dry_run else names, "found": names, "bytes": freed})
 
 
-def _bytes(path: Path) -> int:
+def _bytes(path: Path | RemoteFolder) -> int:
+    if not isinstance(path, Path):
+        return path.bytes
     files = [path] if path.is_file() else path.rglob("*")
     return sum(file.stat().st_size for file in files if file.is_file())

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from negmine.store.manifest import Manifest
 
+_LISTED = 3
+"""Training files whose rows are told one by one."""
+
 
 def outcome(manifest: Manifest) -> str:
     """What came out of a stage, in a few words."""
@@ -20,15 +23,26 @@ def outcome(manifest: Manifest) -> str:
         pairs = f", {suspicious:,} suspicious pairs" if suspicious else ""
         return f"{counts['negatives']:,} negatives{pairs}{_leak(manifest.facts.get('leak'))}"
     if manifest.stage == "export":
-        rows: dict[str, int] = {}
-        for part in manifest.parts:
-            if part.task.startswith("file-"):
-                rows[part.task] = rows.get(part.task, 0) + part.rows
-        return ", ".join(f"{count:,} rows" for count in rows.values())
+        return _exported(counts)
+    truncated = counts.get("truncated_passages", 0) + counts.get("truncated_queries", 0)
+    ends = f", {truncated:,} truncated" if truncated else ""
     words = {"embed": "vectors", "index": "vectors", "mine": "candidates"}
     reused = f", {counts['reused']:,} of them reused" if counts.get("reused") else ""
     search = _lists(manifest) if manifest.stage == "index" else _recall(manifest.facts.get("recall"))
-    return f"{counts[words[manifest.stage]]:,} {words[manifest.stage]}{reused}{search}"
+    return f"{counts[words[manifest.stage]]:,} {words[manifest.stage]}{reused}{ends}{search}"
+
+
+def _exported(counts: Mapping[str, int]) -> str:
+    """Rows of the training files, one by one where they are few, and how many there was no place for."""
+    rows = {key.partition(":")[2]: count for key, count in counts.items() if key.startswith("rows:")}
+    left_out = {name: counts.get(f"left_out:{name}", 0) for name in rows}
+    if len(rows) > _LISTED:
+        return f"{sum(rows.values()):,} rows in {len(rows)} files" + _without(sum(left_out.values()))
+    return ", ".join(f"{count:,} rows{_without(left_out[name])}" for name, count in rows.items())
+
+
+def _without(rows: int) -> str:
+    return f" ({rows:,} left out)" if rows else ""
 
 
 def _leak(leak: Mapping[str, Any] | None) -> str:

@@ -11,6 +11,7 @@ from negmine.cli.app import app
 from negmine.cli.console import Console, duration, size
 from negmine.cli.options import Verify, common, example
 from negmine.cli.outcomes import outcome
+from negmine.cli.quality import data_warnings, show_quality, truncation_warnings
 
 if TYPE_CHECKING:
     from negmine.config import Config
@@ -67,6 +68,9 @@ def _run(config: Config, console: Console, *, until: str, only: bool, repair: bo
 
 
 def _show(console: Console, result: RunResult) -> None:
+    ingest = result.stages[0]
+    if ingest.state == "done":
+        show_quality(console, ingest.manifest.facts["quality"])
     console.table(
         ["stage", "state", "why~", "tasks>?", "result~", "time>", "memory>?"],
         [
@@ -105,14 +109,21 @@ def _show(console: Console, result: RunResult) -> None:
             ],
             "exports": [str(path) for path in result.exports],
             "published": asdict(result.published) if result.published is not None else None,
+            "quality": ingest.manifest.facts["quality"],
         }
     )
 
 
 def _warn(console: Console, result: RunResult) -> None:
     """Say what a finished run lacks: it succeeded, but not as much as was asked for."""
+    ingest = result.stages[0].manifest
+    for text in data_warnings(ingest.facts["quality"]):
+        console.warn(text)
     for stage in result.stages:
         counts = stage.manifest.counts
+        if stage.stage == "embed":
+            for text in truncation_warnings(counts, ingest.counts):
+                console.warn(text)
         if stage.stage == "filter" and counts["short_queries"]:
             queries = counts["queries_with_all"] + counts["short_queries"]
             console.warn(
@@ -129,3 +140,7 @@ def _warn(console: Console, result: RunResult) -> None:
             for key, rows in counts.items():
                 if key.startswith("rows:") and not rows:
                     console.warn(f"{key.removeprefix('rows:')} has no rows: no query has the negatives it needs")
+            left_out = {key.partition(":")[2]: rows for key, rows in counts.items() if key.startswith("left_out:")}
+            if left_out:
+                files = ", ".join(f"{rows:,} of {name}" for name, rows in left_out.items())
+                console.note(f"rows left out, as their queries have too few negatives for them: {files}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+
+from negmine.errors import InputError
 
 
 class Encoder(Protocol):
@@ -20,3 +22,26 @@ class Encoder(Protocol):
 
     def encode_passages(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
         """float32 (n, d), n >= 1; ``progress`` is told how many more texts are done."""
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """An encoder that knows how much of a text it reads."""
+
+    def cut_off_queries(self, texts: Sequence[str]) -> np.ndarray:
+        """Which texts are longer than the model reads: bool (n,)."""
+
+    def cut_off_passages(self, texts: Sequence[str]) -> np.ndarray:
+        """Which texts are longer than the model reads: bool (n,)."""
+
+
+class TextError(InputError):
+    """A text got no vector; ``cause`` reads on after its name. ``position``: which of the texts given."""
+
+    def __init__(self, cause: str, position: int, *, where: str, hint: str | None = None) -> None:
+        super().__init__(cause, where=where, hint=hint)
+        self.position = position
+
+    def named(self, name: str) -> InputError:
+        """The error with the text's name in front."""
+        return InputError(f"{name} {self.cause}", where=self.where, hint=self.hint)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from negmine.encoders.batches import by_characters, copies, equal_length
+from negmine.encoders.lengths import cut_off
 from negmine.encoders.loading import Settings, devices, first_line, load_model, quiet
 from negmine.encoders.workers import Workers
 from negmine.errors import ConfigError, InputError
@@ -77,6 +78,19 @@ class SentenceTransformerEncoder:
     def encode_passages(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
         s = self._settings
         return self._encode("document", texts, s.document_prompt, s.document_prompt_name, progress)
+
+    def cut_off_queries(self, texts: Sequence[str]) -> np.ndarray:
+        s = self._settings
+        return self._cut_off("query", texts, s.query_prompt, s.query_prompt_name)
+
+    def cut_off_passages(self, texts: Sequence[str]) -> np.ndarray:
+        s = self._settings
+        return self._cut_off("document", texts, s.document_prompt, s.document_prompt_name)
+
+    def _cut_off(self, task: str, texts: Sequence[str], prompt: str | None, prompt_name: str | None) -> np.ndarray:
+        start = self._resolved(task, prompt, prompt_name)
+        with self._failures(), quiet():
+            return cut_off(self._model, task, [start + text for text in texts])
 
     def _encode(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from negmine.store.tables import iter_batches, read_columns, to_numpy
+from negmine.text import Template
 
 
 def standing_rows(path: Path, number: str) -> np.ndarray:
@@ -58,8 +60,16 @@ class StandingTable:
         return pa.chunked_array(batches).take(pa.array(self._rows)).combine_chunks()
 
 
-def passage_texts(table: pa.Table) -> pa.Array:
-    """``negmine.text.passage_text`` for a whole table of ``title`` and ``text``."""
+def passage_texts(table: pa.Table, template: Template) -> pa.Array:
+    """``template.fill`` for a whole table of (at least) the columns ``template.names``."""
+    if not template.is_default:
+        pieces: list[Any] = []
+        for literal, name in template.pieces:
+            pieces.append(pa.scalar(literal, pa.large_string()))
+            if name is not None:
+                pieces.append(table[name].combine_chunks().cast(pa.large_string()))
+        pieces.append(pa.scalar("", pa.large_string()))  # what stands between two pieces
+        return pc.binary_join_element_wise(*pieces, null_handling="replace", null_replacement="")
     title, text = (table[name].combine_chunks() for name in ("title", "text"))
     joined = pc.binary_join_element_wise(title, text, pa.scalar(" ", pa.large_string()))
     texts = pc.case_when(pc.make_struct(pc.equal(title, ""), pc.equal(text, "")), text, title, joined)

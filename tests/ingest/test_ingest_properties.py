@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 from ingesting import Ingested, ingest_rows
 
 from negmine.selection.identity import EXCLUSION_REASONS, digest_array, excluded_passages, number_by_first_appearance
-from negmine.text import normalise, passage_text, text_digest
+from negmine.text import normalise, text_digest
 
 words = st.sampled_from(["", " ", "a", "A ", "b", "a b", "B", "ａ  b", "c"])
 titles = st.sampled_from(["", "a", "T"])
 documents = st.lists(st.tuples(titles, words), min_size=1, max_size=8)
 queries = st.lists(words.filter(str.strip), min_size=1, max_size=4)
 quick = settings(max_examples=60, deadline=None)
+
+
+def passage_text(title: str, text: str) -> str:
+    return f"{title} {text}" if title and text else title or text
 
 
 def key(text: str) -> str | None:

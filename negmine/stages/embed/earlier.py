@@ -3,7 +3,8 @@
 A stage that is built anew replaces the finished one only when it is whole, so the vectors of the
 last run can be read meanwhile, also after an interruption. Every part names the texts that its
 vectors were made from by digest; a vector is taken over when its text, the model's files, every
-key of ``embed`` that decides a vector, and the versions of the libraries are the same.
+key of ``embed`` that decides a vector, and the versions of the libraries are the same; with an
+endpoint there are only the text and the keys.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from negmine import schemas
@@ -23,8 +25,8 @@ from negmine.stages.base import Job
 from negmine.stages.embed.encoding import encoder_identity
 from negmine.store.manifest import Manifest, Part
 from negmine.store.tables import read_columns, to_numpy
-from negmine.store.workdir import problem
 
+_CUT_OFF = schemas.CUT_OFF.name
 _LIBRARIES = ("sentence-transformers", "transformers", "torch")
 
 
@@ -66,38 +68,48 @@ class EarlierVectors:
         assert self._manifest is not None
         return str(self._manifest.facts["similarity"])
 
+    @property
+    def dimension(self) -> int:
+        """Dimensions of the vectors. To be asked for only when some were found."""
+        assert self._manifest is not None
+        return int(self._manifest.facts["dimension"])
+
     def known(self, digests: np.ndarray) -> np.ndarray:
         """Which of ``digests`` S16 (n,) have a vector: bool (n,)."""
         return np.isin(digests, self._digests)
 
-    def find(self, digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which of ``digests`` S16 (n,) have a vector: positions int64 (m,), ascending, and the vectors (m, d)
-        as they are stored. Raises ArtifactError when a file changed since it was opened."""
+    def find(self, digests: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which of ``digests`` S16 (n,) have a vector: positions int64 (m,), ascending, the vectors (m, d)
+        as they are stored, and whose text is longer than the model reads, bool (m,). Raises ArtifactError
+        when a file changed since it was opened."""
         if not len(self._digests):
-            return np.empty(0, np.int64), np.empty((0, 0), np.float32)
+            return np.empty(0, np.int64), np.empty((0, 0), np.float32), np.empty(0, bool)
         place = np.minimum(np.searchsorted(self._digests, digests), len(self._digests) - 1)
         found = np.flatnonzero(self._digests[place] == digests)
         parts, rows = self._part[place[found]], self._row[place[found]]
         vectors: np.ndarray | None = None
+        cut_off = np.zeros(len(found), bool)
         for number in np.unique(parts):
             here = np.flatnonzero(parts == number)
-            stored = to_numpy(read_columns(self._file(self._parts[number]), ["vector"])["vector"])
+            table = read_columns(self._file(self._parts[number]), ["vector", _CUT_OFF])
+            stored = to_numpy(table["vector"])
             if vectors is None:
                 vectors = np.empty((len(found), stored.shape[1]), stored.dtype)
             vectors[here] = stored[rows[here]]
-        return found, np.empty((0, 0), np.float32) if vectors is None else vectors
+            cut_off[here] = to_numpy(pc.fill_null(table[_CUT_OFF], False))[rows[here]]
+        return found, np.empty((0, 0), np.float32) if vectors is None else vectors, cut_off
 
     def _file(self, part: Part) -> Any:
         assert self._manifest is not None
         return self._job.work.file(self._manifest, part.path)
 
     def _digests_of(self, part: Part) -> np.ndarray | None:
-        work = self._job.work
-        path = work.stage("embed") / part.path
-        if problem(path, part, work.digests):
+        try:
+            path = self._file(part)
+        except ArtifactError:
             return None
         name = schemas.TEXT_DIGEST.name
-        if name not in pq.read_schema(path).names:
+        if not {name, _CUT_OFF} <= set(pq.read_schema(path).names):
             return None
         return _array(read_columns(path, [name])[name].to_pylist())
 
@@ -112,9 +124,10 @@ def _matching(job: Job, keys: Sequence[str]) -> Manifest | None:
         return None
     before = manifest.made_from
     now = {key: get(job.config, key) for key in keys}
+    local = job.config.embed.model is not None  # a server has libraries and files of its own
     same = (
-        before.get("model") == encoder_identity(job.config, job.work.digests)
+        before.get("model") == (encoder_identity(job.config, job.work.digests) if local else None)
         and {key: before.get("config", {}).get(key) for key in keys} == now
-        and all(manifest.libraries.get(name) == importlib.metadata.version(name) for name in _LIBRARIES)
+        and (not local or all(manifest.libraries.get(name) == importlib.metadata.version(name) for name in _LIBRARIES))
     )
     return manifest if same else None

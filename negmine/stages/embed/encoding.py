@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from negmine.config import Config
+from negmine.encoders import endpoint
 from negmine.encoders.base import Encoder
 from negmine.encoders.loading import Settings, devices
 from negmine.encoders.model_check import check_backend, check_device, check_model
 from negmine.encoders.model_files import model_digests, resolve_model
+from negmine.errors import ConfigError
 from negmine.store.digests import DigestCache
 
 
@@ -22,13 +26,19 @@ def model_folder(config: Config, *, download: bool = True) -> Path:
 
 
 def check_encoder(config: Config) -> None:
-    """Refuse what can be seen to fail without loading the model.
+    """Refuse what can be seen to fail without loading the model; an endpoint is asked for one vector.
 
-    A run that has vectors already may go on where its device or backend is not to be had; if they
-    turn out to be needed, loading the model says so. On a cluster that is the workers' matter.
+    A run that has vectors already may go on where its device, backend or server is not to be had; if
+    they turn out to be needed, loading the model says so. On a cluster that is the workers' matter.
     """
     embed = config.embed
-    if config.engine.kind == "local" and not (Path(config.work_dir) / "embed" / "manifest.json").exists():
+    here = config.engine.kind == "local" and not (Path(config.work_dir) / "embed" / "manifest.json").exists()
+    if embed.endpoint is not None:
+        if here:
+            with contextlib.closing(_endpoint_encoder(config)) as encoder:
+                encoder.probe()
+        return
+    if here:
         check_backend(embed.backend)
         check_device(embed.device, embed.backend)
     check_model(model_folder(config), trust_remote_code=embed.trust_remote_code)
@@ -46,6 +56,8 @@ def gpus_at_once(config: Config) -> int:
 
 def load_encoder(config: Config, *, alone: bool = False) -> Encoder:
     """The model of the config, loaded and ready; ``alone``: on the first of several devices."""
+    if config.embed.endpoint is not None:
+        return _endpoint_encoder(config)
     from negmine.encoders.sentence_transformer import SentenceTransformerEncoder
 
     settings = _settings(config)
@@ -53,6 +65,46 @@ def load_encoder(config: Config, *, alone: bool = False) -> Encoder:
         first = settings.device if isinstance(settings.device, str) else settings.device[0]
         settings = replace(settings, device=first, every_gpu=False)
     return SentenceTransformerEncoder(model_folder(config), settings)
+
+
+def _endpoint_encoder(config: Config) -> endpoint.EndpointEncoder:
+    embed, server = config.embed, config.embed.endpoint
+    assert server is not None
+    settings = endpoint.Settings(
+        url=server.url,
+        model=server.model,
+        key=_api_key(server.api_key_env),
+        dimensions=server.dimensions,
+        encoding_format=server.encoding_format,
+        batch_tokens=server.batch_tokens,
+        batch_texts=server.batch_texts,
+        concurrency=server.concurrency,
+        timeout=server.timeout,
+        retries=server.retries,
+        query_prompt=embed.query_prompt,
+        document_prompt=embed.document_prompt,
+        truncate_dim=embed.truncate_dim,
+        normalize=embed.normalize,
+        similarity=embed.similarity,
+    )
+    return endpoint.EndpointEncoder(settings)
+
+
+def _api_key(name: str | None) -> str | None:
+    """The key in an environment variable. Raises ConfigError when there is none."""
+    if name is None:
+        return None
+    key = os.environ.get(name, "").strip()
+    where = "embed.endpoint.api_key_env"
+    if not key:
+        raise ConfigError(
+            f"the environment variable {name} is {'empty' if name in os.environ else 'not set'}",
+            where=where,
+            hint=f"Set it to the key of the server: export {name}=... (workers of a cluster need it too).",
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigError(f"the environment variable {name} holds characters that no key has", where=where)
+    return key
 
 
 def _settings(config: Config) -> Settings:

@@ -17,17 +17,19 @@ import pyarrow as pa
 
 from negmine import schemas
 from negmine.config import Config
+from negmine.encoders.base import Measuring, TextError
+from negmine.encoders.endpoint import EndpointEncoder
 from negmine.errors import InputError
 from negmine.stages.base import Job, Stage, Task, ranges
 from negmine.stages.embed.earlier import EarlierVectors, text_digests
 from negmine.stages.embed.encoding import check_encoder, encoder_identity, load_encoder
 from negmine.stages.embed.ready import ReadyVectors, check_files
-from negmine.stages.texts import StandingTable
+from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.digests import DigestCache
 from negmine.store.fetching import input_file
 from negmine.store.manifest import Receipt, output_digest
 from negmine.store.tables import TableWriter
-from negmine.text import passage_text
+from negmine.text import Template
 
 
 class EmbedStage(Stage):
@@ -50,6 +52,10 @@ class EmbedStage(Stage):
         "embed.store_dtype",
         "embed.part_rows",
         "embed.trust_remote_code",
+        # Not where the server is: the same model may move.
+        "embed.endpoint.model",
+        "embed.endpoint.revision",
+        "embed.endpoint.dimensions",
     )
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"ingest": ("passage_texts", "query_texts")}
 
@@ -70,11 +76,10 @@ class EmbedStage(Stage):
         return {} if config.embed.model is None else {"model": encoder_identity(config, digests)}
 
     def check(self, config: Config, counts: Mapping[str, Any] | None) -> None:
-        if config.embed.model is not None:
-            if counts is None:
-                check_encoder(config)
-        else:
+        if config.embed.vectors is not None:
             check_files(config)
+        elif counts is None:
+            check_encoder(config)
 
     def runs_model(self, config: Config) -> bool:
         return config.embed.model is not None
@@ -94,32 +99,47 @@ class EmbedStage(Stage):
             return self._ready(job)
         kind = task.name.split("/")[0]
         start, stop = task.args["start"], task.args["stop"]
-        columns = ["doc_id", "title", "text"] if kind == "corpus" else ["query_id", "text"]
+        template = Template(job.config.data.passage_template)
+        columns = ["doc_id", *template.names] if kind == "corpus" else ["query_id", "text"]
         rows = _table(job, kind).slice(start, stop, columns)
-        texts = rows["text"].to_pylist()
-        if kind == "corpus":
-            texts = [passage_text(title, text) for title, text in zip(rows["title"].to_pylist(), texts, strict=True)]
+        texts = (passage_texts(rows, template) if kind == "corpus" else rows["text"]).to_pylist()
         digests = text_digests(texts)
         earlier = job.resource(f"earlier {kind}", lambda: EarlierVectors(job, kind, DECIDING))
-        known, vectors = earlier.find(digests)
+        known, vectors, taken = earlier.find(digests)
         job.progress(len(known))
         missing = np.setdiff1d(np.arange(len(texts)), known)
         similarity = None if len(missing) else earlier.similarity
+        cut_off = np.zeros(len(texts), bool)
+        cut_off[known] = taken
+        asked: Mapping[str, int] = {}
         if len(missing):
             encoder = job.resource("encoder", lambda: load_encoder(job.config))
             encode = encoder.encode_passages if kind == "corpus" else encoder.encode_queries
-            encoded = encode([texts[row] for row in missing], job.progress)
+            new = [texts[row] for row in missing]
+            try:
+                encoded = encode(new, job.progress)
+            except TextError as error:
+                row = int(missing[error.position])
+                raise error.named(f"{rows.column_names[0]} '{rows[0][row].as_py()}'") from error
             if not np.isfinite(encoded).all():
                 row = int(missing[np.flatnonzero(~np.isfinite(encoded).all(axis=1))[0]])
                 raise InputError(
                     f"the model gave a vector with NaN or Infinity for {rows.column_names[0]} '{rows[0][row].as_py()}'",
                     hint="Try embed.dtype: float32.",
                 )
+            _refuse_other_dimension(job, encoded.shape[1], earlier.dimension if len(known) else None)
             vectors = _joined(known, vectors, missing, encoded)
             similarity = encoder.similarity
-        _publish(job, task.name, rows.column_names[0], rows[0], vectors, digests)
+            if isinstance(encoder, EndpointEncoder):
+                asked = encoder.take_counts()
+            elif isinstance(encoder, Measuring):
+                cut_off[missing] = encoder.cut_off_passages(new) if kind == "corpus" else encoder.cut_off_queries(new)
+        told = job.config.embed.endpoint is None  # how a server counts tokens is not known here
+        read = pa.array(cut_off, mask=np.full(len(texts), not told))
+        _publish(job, task.name, rows.column_names[0], rows[0], vectors, (digests, read))
+        truncated = {_TRUNCATED[kind]: int(cut_off.sum())} if told else {}
         job.facts |= {"similarity": similarity, "dimension": int(vectors.shape[1])}
-        return {"vectors": len(texts), "reused": len(known)}
+        return {"vectors": len(texts), "reused": len(known), **truncated, **asked}
 
     def _ready(self, job: Job) -> Mapping[str, int]:
         total = 0
@@ -141,6 +161,7 @@ class EmbedStage(Stage):
         }
 
 
+_TRUNCATED = {"corpus": "truncated_passages", "queries": "truncated_queries"}
 # Where parts are cut decides no vector.
 DECIDING = tuple(key for key in EmbedStage.keys if key != "embed.part_rows")
 
@@ -148,6 +169,23 @@ DECIDING = tuple(key for key in EmbedStage.keys if key != "embed.part_rows")
 def _table(job: Job, kind: str) -> StandingTable:
     file, number = ("corpus.parquet", "passage") if kind == "corpus" else ("queries.parquet", "query")
     return job.resource(kind, lambda: StandingTable(job.file("ingest", file), number))
+
+
+def _refuse_other_dimension(job: Job, dimension: int, taken: int | None) -> None:
+    """Refuse to go on with another model: one that a server has by the name of the one before.
+
+    ``taken``: dimensions of vectors of the finished stage that are taken over.
+    """
+
+    def before() -> int | None:
+        return next((receipt.facts.get("dimension") for receipt in job.pending.receipts().values()), None)
+
+    known = taken or job.resource("dimension", before)
+    if known not in (None, dimension):
+        raise InputError(
+            f"the vectors have {dimension} dimensions now, and those embedded before have {known}",
+            hint="Has the server another model now? Set embed.endpoint.revision to embed all texts anew.",
+        )
 
 
 def _joined(known: np.ndarray, taken: np.ndarray, missing: np.ndarray, encoded: np.ndarray) -> np.ndarray:
@@ -160,11 +198,17 @@ def _joined(known: np.ndarray, taken: np.ndarray, missing: np.ndarray, encoded: 
 
 
 def _publish(
-    job: Job, name: str, id_column: str, ids: Any, vectors: np.ndarray, digests: np.ndarray | None = None
+    job: Job,
+    name: str,
+    id_column: str,
+    ids: Any,
+    vectors: np.ndarray,
+    texts: tuple[np.ndarray, pa.Array] | None = None,
 ) -> None:
+    """Publish a part. ``texts``, of a model's vectors: digests (n,), and which texts it did not read to the end."""
     store = job.config.embed.store_dtype
     id_field = schemas.DOC_ID if id_column == "doc_id" else schemas.QUERY_ID
-    schema = schemas.vectors(id_field, vectors.shape[1], store, text_digests=digests is not None)
+    schema = schemas.vectors(id_field, vectors.shape[1], store, from_texts=texts is not None)
     with np.errstate(over="ignore"):
         stored = vectors.astype(store)
     if store == "float16" and not np.isfinite(stored).all():
@@ -175,7 +219,8 @@ def _publish(
         )
     with job.publish(f"{name}.parquet") as output, TableWriter(output.path, schema) as writer:
         columns = {id_column: ids, "vector": stored}
-        if digests is not None:
+        if texts is not None:
+            digests, columns[schemas.CUT_OFF.name] = texts
             columns[schemas.TEXT_DIGEST.name] = pa.FixedSizeBinaryArray.from_buffers(
                 schemas.TEXT_DIGEST.type, len(digests), [None, pa.py_buffer(digests.tobytes())]
             )

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from negmine.stages.ingest.documents import Corpus
 from negmine.stages.ingest.labels import Labels, Queries
+from negmine.stages.ingest.passages import Passages
 
 
 @dataclass(frozen=True)
@@ -24,27 +25,34 @@ class Conflicts:
     document: np.ndarray
     grade: np.ndarray
 
-    def columns(self, number: np.ndarray, corpus: Corpus) -> tuple[dict[str, object], int]:
+    def columns(self, number: np.ndarray, corpus: Corpus, passages: Passages) -> tuple[dict[str, object], int]:
         """Columns of ``conflicts.parquet``, and how many labelled pairs are concerned.
 
-        ``number`` gives the number of each row of the queries.
+        ``number`` gives the number of each row of the queries. A document that was cut has a row per chunk.
         """
-        query, passage = number[self.query], corpus.passage[self.document]
+        which, row = passages.rows_of(self.document)
+        query, passage = number[self.query[which]], passages.passage[row]
         order = np.lexsort((np.arange(len(query)), passage, query))
         columns = {
-            "query_id": self.query_ids.take(pa.array(order)),
-            "doc_id": corpus.ids.take(pa.array(self.document[order])),
-            "grade": self.grade[order],
+            "query_id": self.query_ids.take(pa.array(which[order])),
+            "doc_id": passages.ids.take(pa.array(row[order])),
+            "grade": self.grade[which[order]],
             "query": query[order],
             "passage": passage[order],
         }
-        return columns, len(np.unique(np.stack([query, passage]), axis=1).T)
+        if not len(self.document):
+            return columns, 0
+        return columns, len(np.unique(np.stack([number[self.query], corpus.passage[self.document]]), axis=1).T)
 
 
 def find_conflicts(queries: Queries, corpus: Corpus, labels: Labels, refused: Labels) -> Conflicts:
     """Those of the ``refused`` judgements that contradict ``labels``; rows are those of all ``queries``."""
+    if not len(refused.query) or not len(labels.query):
+        empty = np.empty(0, np.int64)
+        return Conflicts(pa.array([], pa.string()), empty, empty, np.empty(0))
     number, _ = queries.numbered()
-    labelled, judged = (number[of.query] * corpus.passages + corpus.passage[of.document] for of in (labels, refused))
+    documents = len(corpus.ids)
+    labelled, judged = (number[of.query] * documents + corpus.passage[of.document] for of in (labels, refused))
     pairs, first = np.unique(labelled, return_index=True)
     place = np.minimum(np.searchsorted(pairs, judged), len(pairs) - 1)
     rows = np.flatnonzero(pairs[place] == judged)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,33 +11,42 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from negmine import schemas
+from negmine.config import DataConfig
+from negmine.config.texts import ChunkConfig
 from negmine.errors import Where
 from negmine.readers.bad_rows import BadRows
+from negmine.selection.chunking import cut
 from negmine.selection.identity import DigestIndex, digest_array, number_by_first_appearance
+from negmine.stages.ingest.pieces import Pieces
 from negmine.stages.ingest.places import Places, given_elsewhere
 from negmine.store.tables import TableWriter, iter_batches
-from negmine.text import BLANK, id_hash, passage_text, text_digest, text_key
+from negmine.text import BLANK, Template, text_digest
 
 
 class Documents:
     """All documents of a run, in input order, each with its digests.
 
-    Texts go to ``spool`` (a Parquet file) as they come; what stays in memory is the ids, 32
-    bytes of digests and a line number per document.
+    Texts go to ``spool`` (a Parquet file) as they come, one row per document or per chunk of one;
+    what stays in memory is the ids, and 32 bytes of digests and a line number per document.
     """
 
-    def __init__(self, spool: Path, metadata: Sequence[str]) -> None:
+    def __init__(self, spool: Path, data: DataConfig) -> None:
         self.given = 0
         self.count = 0
         self.places = Places()
-        self._metadata = tuple(metadata)
+        self.template = Template(data.passage_template)
+        self.pieces = Pieces() if data.chunks is not None else None
+        """What documents are cut into, if they are."""
+        self._chunks = data.chunks
+        self._metadata = tuple(data.metadata)
         self._schema = pa.schema(
             [
                 pa.field("doc_id", pa.string()),
                 pa.field("text", pa.large_string()),
                 pa.field("title", pa.large_string()),
                 schemas.SOURCE_ROW,
-                *(pa.field(name, pa.string()) for name in metadata),
+                *([pa.field("document", pa.string())] if data.chunks else []),
+                *(pa.field(name, pa.string()) for name in data.metadata),
             ]
         )
         self._spool = spool
@@ -57,28 +66,78 @@ class Documents:
         lines: Sequence[int],
     ) -> None:
         """Append documents; of those without any text only the ids are kept, apart."""
-        passages = [text_digest(passage_text(title, text)) for title, text in zip(titles, texts, strict=True)]
-        bodies = [
-            passage if not title else text_digest(text)
-            for passage, title, text in zip(passages, titles, texts, strict=True)
-        ]
+        columns: dict[str, Sequence[str | None]] = {"doc_id": doc_ids, "text": texts, "title": titles}
+        columns |= {name: metadata.get(name) or [None] * len(doc_ids) for name in self._metadata}
+        passages, bodies = self._digests(texts, columns)
         given = np.arange(self.given, self.given + len(doc_ids))
         self.given += len(doc_ids)
-        columns = {"doc_id": doc_ids, "text": texts, "title": titles, "source_row": given}
-        columns |= {name: metadata.get(name) or [None] * len(doc_ids) for name in self._metadata}
-        table = pa.Table.from_arrays(
-            [pa.array(columns[field.name], field.type) for field in self._schema], schema=self._schema
-        )
-        keep = np.array([passage != BLANK for passage in passages], bool)
+        keep = self._has_text(passages, bodies, titles)
+        ids = pa.array(doc_ids, pa.string())
         if not keep.all():
-            self._blank.append(table.filter(pa.array(~keep))["doc_id"].combine_chunks())
-            table = table.filter(pa.array(keep))
-        self._writer.write_table(table)
-        self._ids.append(table["doc_id"].combine_chunks())
+            self._blank.append(ids.filter(pa.array(~keep)))
+        self._ids.append(ids.filter(pa.array(keep)))
         self._passages.append(digest_array(passages)[keep])
         self._texts.append(digest_array(bodies)[keep])
         self.places.add(where, np.asarray(lines, np.int64)[keep])
-        self.count += table.num_rows
+        if self._chunks is None or self.pieces is None:
+            table = self._table({**columns, "source_row": given}).filter(pa.array(keep))
+        else:
+            table = self._cut(columns, given, np.flatnonzero(keep), self._chunks, self.pieces)
+        self._writer.write_table(table)
+        self.count += int(keep.sum())
+
+    def _digests(
+        self, texts: Sequence[str], columns: Mapping[str, Sequence[str | None]]
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Digests of the passages, and of the texts without their titles."""
+        filled = self.template.fill(columns)
+        passages = [text_digest(passage) for passage in filled]
+        bodies = [
+            digest if passage == text else text_digest(text)
+            for digest, passage, text in zip(passages, filled, texts, strict=True)
+        ]
+        return passages, bodies
+
+    def _has_text(self, passages: Sequence[bytes], bodies: Sequence[bytes], titles: Sequence[str]) -> np.ndarray:
+        """Which documents have a text, or a title that the template shows: what it adds itself is no text."""
+        if self.template.is_default:
+            return np.array([passage != BLANK for passage in passages], bool)
+        titled = "title" in self.template.names
+        shown = [text_digest(title) if titled else BLANK for title in titles]
+        return np.array([body != BLANK or title != BLANK for body, title in zip(bodies, shown, strict=True)], bool)
+
+    def _table(self, columns: Mapping[str, object]) -> pa.Table:
+        arrays = [pa.array(columns[field.name], field.type) for field in self._schema]
+        return pa.Table.from_arrays(arrays, schema=self._schema)
+
+    def _cut(
+        self,
+        columns: Mapping[str, Sequence[str | None]],
+        given: np.ndarray,
+        kept: np.ndarray,
+        chunks: ChunkConfig,
+        pieces: Pieces,
+    ) -> pa.Table:
+        """The rows of the documents ``kept`` of a batch: a document that fits stays as it is."""
+        source: list[int] = []
+        texts: list[str] = []
+        ids: list[str] = []
+        counts: list[int] = []
+        for row in kept.tolist():
+            doc_id, text = columns["doc_id"][row] or "", columns["text"][row] or ""
+            spans = cut(text, chunks.max_chars, chunks.overlap_chars)
+            found = [text[start:stop] for start, stop in spans]
+            if len(found) > 1:
+                found = [piece for piece in found if text_digest(piece) != BLANK] or found[:1]
+            source += [row] * len(found)
+            texts += found
+            ids += [f"{doc_id}#{number}" for number in range(1, len(found) + 1)] if len(found) > 1 else [doc_id]
+            counts.append(len(found))
+        own = {name: [values[row] for row in source] for name, values in columns.items()}
+        own |= {"document": own["doc_id"], "doc_id": list(ids), "text": list(texts)}
+        passages, bodies = self._digests(texts, own)
+        pieces.add(ids, digest_array(passages), digest_array(bodies), counts)
+        return self._table({**own, "source_row": given[np.array(source, np.int64)]})
 
     def close(self) -> None:
         """No more documents; identities can be asked for from here on."""
@@ -102,7 +161,7 @@ class Documents:
         return TextIndex(self.passage_digests(), self.text_digests())
 
     def spooled(self) -> Iterator[pa.Table]:
-        """The documents again, in order, once they are closed."""
+        """The rows again, in order, once they are closed."""
         for batch in iter_batches(self._spool, self._schema.names):
             yield pa.Table.from_batches([batch])
 
@@ -141,22 +200,31 @@ def _one_of_each_id(documents: Documents, bad_rows: BadRows) -> np.ndarray:
 
 
 class Corpus:
-    """Documents after merging: which are kept, and the passage each one is."""
+    """Whole documents after merging: what labels refer to."""
 
     def __init__(self, documents: Documents, bad_rows: BadRows, *, from_file: bool = True) -> None:
         self.from_file = from_file
         """Whether the user gave a corpus; else the positives are it."""
-        self._documents = documents
-        self._keep = _one_of_each_id(documents, bad_rows)
+        self.documents = documents
+        rejected = len(bad_rows)
+        self.keep = _one_of_each_id(documents, bad_rows)
+        """Which of ``documents`` there are: bool (given with a text,)."""
+        self.ids_merged = int((~self.keep).sum()) - (len(bad_rows) - rejected)
         self._blank_ids = documents.blank_ids()
-        self.ids = documents.ids().filter(pa.array(self._keep))
-        self.passage_digests = documents.passage_digests()[self._keep]
-        self.text_digests = documents.text_digests()[self._keep]
+        self.ids = documents.ids().filter(pa.array(self.keep))
+        self.passage_digests = documents.passage_digests()[self.keep]
+        self.text_digests = documents.text_digests()[self.keep]
         self.texts = TextIndex(self.passage_digests, self.text_digests)
-        self.passage, first_rows = number_by_first_appearance(self.passage_digests)
-        self.is_first = np.zeros(len(self.passage), bool)
-        self.is_first[first_rows] = True
-        self.passages = len(first_rows)
+
+    @cached_property
+    def passage(self) -> np.ndarray:
+        """Numbers (n,), equal for documents that say the same."""
+        return number_by_first_appearance(self.passage_digests)[0]
+
+    def says(self, rows: np.ndarray, digests: np.ndarray) -> np.ndarray:
+        """Which of the documents in ``rows`` (m,) say what ``digests`` (m, 2) are of, with or without title."""
+        forms = (self.passage_digests[rows], self.text_digests[rows])
+        return np.logical_or(*((form == digests).all(axis=1) for form in forms))
 
     def find_ids(self, ids: pa.Array) -> np.ndarray:
         """Row of the document with each id, -1 where there is none: int64 (m,)."""
@@ -169,30 +237,4 @@ class Corpus:
 
     def kept_from(self, row: int) -> int:
         """How many documents are left of those that were added from ``row`` on."""
-        return int(self._keep[row:].sum())
-
-    def write(self, path: Path, metadata: Sequence[str]) -> tuple[int, str]:
-        """Write ``corpus.parquet``; the number of rows and a digest of what models read of it."""
-        content = hashlib.sha256()
-        with TableWriter(path, schemas.corpus(tuple(metadata))) as writer:
-            row, position = 0, 0
-            for whole in self._documents.spooled():
-                table = whole.filter(pa.array(self._keep[position : position + whole.num_rows]))
-                position += whole.num_rows
-                stop = row + table.num_rows
-                titles, texts = table["title"].to_pylist(), table["text"].to_pylist()
-                ids = table["doc_id"].to_pylist()
-                first = self.is_first[row:stop]
-                for identifier, title, text, is_first in zip(ids, titles, texts, first, strict=True):
-                    if is_first:
-                        content.update(f"{len(identifier)} {identifier}{passage_text(title, text)}\n".encode())
-                writer.write(
-                    {
-                        **{name: table[name] for name in table.column_names},
-                        "text_key": [text_key(digest.tobytes()) for digest in self.text_digests[row:stop]],
-                        "passage": self.passage[row:stop],
-                        "id_hash": np.array([id_hash(identifier) for identifier in ids], np.uint64),
-                    }
-                )
-                row = stop
-        return row, content.hexdigest()
+        return int(self.keep[row:].sum())

@@ -18,7 +18,7 @@ from negmine.text import id_hash, text_digest, text_key
 
 
 class QueryList:
-    """Queries as they come, possibly many rows per query; texts and ids stay in Arrow memory."""
+    """Queries as they come, possibly many rows per query, one per row of a file; texts and ids stay in Arrow memory."""
 
     def __init__(self) -> None:
         self.places = Places()
@@ -52,21 +52,15 @@ class QueryList:
         ids = pa.concat_arrays([pa.array([], pa.string()), *self._ids])
         texts = pa.concat_arrays([pa.array([], pa.large_string()), *self._texts])
         digests = np.concatenate([np.empty((0, 2), np.uint64), *self._digests])
-        # Several rows of this list are one row of the file where that names several positives.
-        given = np.cumsum(np.diff(self.places.lines(), prepend=-1) != 0) - 1
         codes = pc.dictionary_encode(ids).indices.to_numpy(zero_copy_only=False).astype(np.int64)
         _, first = np.unique(codes, return_index=True)
         clash = (digests != digests[first[codes]]).any(axis=1)
-        self._reject(ids, np.flatnonzero(clash), first[codes], given, bad_rows)
+        self._reject(ids, np.flatnonzero(clash), first[codes], bad_rows)
         rows = pa.array(first)
-        queries = Queries(ids.take(rows), texts.take(rows), digests[first], given[first], len(np.unique(given)))
+        queries = Queries(ids.take(rows), texts.take(rows), digests[first], first, len(ids), self.places)
         return queries, np.where(clash, -1, codes)
 
-    def _reject(
-        self, ids: pa.Array, clash: np.ndarray, original: np.ndarray, given: np.ndarray, bad_rows: BadRows
-    ) -> None:
-        """Refuse the rows ``clash``, once per row of the file."""
-        clash = clash[np.diff(given[clash], prepend=-1) != 0]
+    def _reject(self, ids: pa.Array, clash: np.ndarray, original: np.ndarray, bad_rows: BadRows) -> None:
         here, there = self.places.where(clash), self.places.where(original[clash])
         for row, place, earlier in zip(clash.tolist(), here, there, strict=True):
             bad_rows.reject(place, given_elsewhere(f"query id '{ids[row].as_py()}'", place, earlier))
@@ -76,7 +70,7 @@ class QueryList:
 class Queries:
     """Distinct query ids with their texts, in order of first appearance.
 
-    ``source_row`` (n,) is the row of the file each was first in, of ``given`` rows.
+    ``source_row`` (n,) is the row each was first in, of ``given`` rows, whose ``places`` are known.
     """
 
     ids: pa.Array
@@ -84,6 +78,7 @@ class Queries:
     digests: np.ndarray
     source_row: np.ndarray
     given: int
+    places: Places
 
     def numbered(self) -> tuple[np.ndarray, np.ndarray]:
         """Query numbers (n,), equal for equal texts, and the row that stands for each number."""
@@ -92,7 +87,12 @@ class Queries:
     def only(self, keep: np.ndarray) -> Queries:
         mask = pa.array(keep)
         return Queries(
-            self.ids.filter(mask), self.texts.filter(mask), self.digests[keep], self.source_row[keep], self.given
+            self.ids.filter(mask),
+            self.texts.filter(mask),
+            self.digests[keep],
+            self.source_row[keep],
+            self.given,
+            self.places,
         )
 
     def columns(self, number: np.ndarray) -> dict[str, object]:
