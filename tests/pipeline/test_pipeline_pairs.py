@@ -208,7 +208,7 @@ def test_dropped_pairs_are_in_no_training_file(tmp_path: Path, max_rank: int | N
     rows = sum(len(texts) for _, texts in written.values())
     assert f"{rows:,} hard negatives for {len(written):,} queries with {len(LABELS) - len(gone):,} positives" in card
     provenance = pq.read_table(Path(loaded.work_dir) / "export" / "provenance.parquet").to_pylist()
-    named = {(int(row["query_id"][1:]), int(row["positive_id"][1:])) for row in provenance if row["positive_id"]}
+    named = {(int(row["query_id"][1:]), int(row["positive_ids"][0][1:])) for row in provenance if row["positive_ids"]}
     assert named == set(LABELS) - gone
 
 

@@ -134,7 +134,7 @@ def test_batches_of_a_part_change_nothing(
     tmp_path: Path, mined: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A part is searched in batches when its candidates would take too much memory."""
-    monkeypatch.setattr("negmine.stages.mine.CANDIDATE_BYTES", 10**8)
+    monkeypatch.setattr("negmine.stages.mine.part.CANDIDATE_BYTES", 10**8)
     assert run(tmp_path / "run") == mined
 
 
