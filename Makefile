@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: install demo test test-slow lint format docs bench clean
+.PHONY: install demo consumers test test-slow lint format docs bench clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -24,7 +24,13 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(PYTEST) -n auto --dist loadfile
 
+# The tools that exports are read by in tests, beside each other in an environment of their own.
+consumers: $(STAMP)
+	$(BIN)/python tests/consumers/environments.py
+
+# Without a package index, the tests that need the consumers are skipped and say why.
 test-slow: $(STAMP)
+	-$(BIN)/python tests/consumers/environments.py
 	$(PYTEST) -m slow
 
 lint: $(STAMP)
@@ -43,4 +49,4 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-consumers runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

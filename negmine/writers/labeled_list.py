@@ -1,28 +1,27 @@
-"""``anchor, documents, labels``: one row per positive of a query, with all its negatives."""
+"""``anchor, documents, labels``: a row per positive of a query, or per query, with its negatives."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
 
-from negmine.writers.base import Groups, Rows, lists, one_positive_with_negatives
+from negmine.writers.base import Cells, Groups, OneFile, Options, Rows, lists
+from negmine.writers.grouping import grouped
 
 
-class LabeledList:
+class LabeledList(OneFile):
     """Lists may differ in length; queries without negatives have no row. ``scores`` takes the
     place of ``labels``."""
 
     name = "labeled-list"
 
-    def rows(self, groups: Groups, num_negatives: int) -> Rows:
-        query, positive = groups.pairs()
-        some = groups.negatives[query] > 0
-        return one_positive_with_negatives(groups, query[some], positive[some])
+    def rows(self, groups: Groups, options: Options) -> Rows:
+        return grouped(groups, one_positive=options.one_positive, size=options.negatives)
 
-    def table(self, rows: Rows, anchors: pa.Array, passages: pa.Array, scores: np.ndarray | None) -> pa.Table:
-        columns = {"anchor": anchors, "documents": lists(rows.offsets, passages)}
-        if scores is None:
-            columns["labels"] = lists(rows.offsets, pa.array((rows.positive >= 0).astype(np.int64)))
+    def table(self, rows: Rows, cells: Cells, options: Options) -> pa.Table:
+        columns = {"anchor": cells.query("text"), "documents": lists(rows.offsets, cells.passage("passage"))}
+        if options.scores:
+            columns["scores"] = lists(rows.offsets, pa.array(cells.scores))
         else:
-            columns["scores"] = lists(rows.offsets, pa.array(scores))
+            columns["labels"] = lists(rows.offsets, pa.array(rows.is_positive.astype(np.int64)))
         return pa.table(columns)

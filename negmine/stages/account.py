@@ -1,0 +1,86 @@
+"""How a training set came about, for its card: the steps in words, candidates by fate, scores counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pyarrow.compute as pc
+
+from negmine.config import Config
+from negmine.stages.base import Job
+from negmine.store.files import read_json
+from negmine.store.tables import iter_batches, to_numpy
+from negmine.writers.histogram import Histogram, count_scores
+
+_BATCH_ROWS = 1 << 20
+_RULES = (
+    "risk",
+    "absolute_margin",
+    "relative_margin",
+    "leak_rate",
+    "positive_similarity",
+    "relative_positive_similarity",
+    "near_duplicates",
+    "max_score",
+    "min_score",
+    "exclude_same",
+    "max_rank",
+    "max_reuse",
+)
+"""Keys of ``filter`` that drop candidates when they are set."""
+_SHORTAGE = {
+    "fewer": "keep what they have",
+    "drop": "are left out",
+    "random": "are filled up with random passages",
+    "error": "were not allowed",
+}
+
+
+def recipe(config: Config, model: str) -> tuple[str, ...]:
+    """The steps from labelled pairs to negatives, a sentence or two each."""
+    section = config.filter
+    sources = [f"the {config.mine.k} passages nearest to it by their vectors"] if config.mine.dense else []
+    sources += [f"the first {run.depth or config.mine.k} of the run `{run.name}`" for run in config.mine.runs]
+    steps = [
+        f"Queries and passages were compared as vectors ({model}): a score is the closeness of two, higher is closer.",
+        f"Candidates of a query: {', '.join(sources)}. Its positives, their copies and copies of the query are none.",
+    ]
+    used = [f"`{key}` ({_value(getattr(section, key))})" for key in _RULES if getattr(section, key) not in (None, ())]
+    if used:
+        steps.append(f"Rules that dropped candidates: {', '.join(used)}.")
+    drawn = "the closest" if section.sampling_strategy == "top" else f"drawn by `{section.sampling_strategy}`"
+    steps.append(
+        f"Of what was left, {section.num_negatives} per query were taken, {drawn}"
+        f"{f', after the first {section.range_min}' if section.range_min else ''}; queries with fewer"
+        f" {_SHORTAGE[section.on_shortage]}."
+    )
+    return tuple(steps)
+
+
+def _value(value: object) -> str:
+    if not hasattr(value, "model_dump"):
+        return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return ", ".join(f"{key} {entry}" for key, entry in value.model_dump().items() if entry is not None)
+
+
+def reasons(job: Job) -> Mapping[str, int]:
+    """How many candidates were kept, and how many dropped for which reason; the most frequent first."""
+    counts = read_json(job.file("filter", "report.json"))["reasons"]
+    return dict(sorted(((name, count) for name, count in counts.items() if count), key=lambda entry: -entry[1]))
+
+
+def score_histogram(job: Job) -> Histogram:
+    """Scores of the labelled positives, of the negatives and of all other candidates that are no positives."""
+    return count_scores(lambda: _scores(job))
+
+
+def _scores(job: Job) -> Iterator[tuple[str, np.ndarray]]:
+    for batch in iter_batches(job.file("mine", "positives.parquet"), ["score"], _BATCH_ROWS):
+        yield "positives", to_numpy(batch["score"])
+    for path in job.files("filter", "part-"):
+        for batch in iter_batches(path, ["score", "reason"], _BATCH_ROWS):
+            scores = to_numpy(batch["score"])
+            kept, positive = (to_numpy(pc.equal(batch["reason"], name)) for name in ("kept", "positive"))
+            yield "negatives", scores[kept]
+            yield "dropped", scores[~kept & ~positive]

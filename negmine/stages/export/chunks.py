@@ -1,0 +1,158 @@
+"""Positives and kept negatives, part by part of filter, and the texts that stand for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from negmine.arrays import find_pairs, spans
+from negmine.errors import ArtifactError
+from negmine.stages.base import Job
+from negmine.stages.export.splitting import queries_in
+from negmine.stages.export.targets import Split
+from negmine.stages.texts import StandingTable, passage_texts
+from negmine.store.tables import read_columns, rows_between, to_numpy
+from negmine.text import Template
+from negmine.writers import Cells, Groups, Rows
+
+AT_ONCE = 100_000
+"""Passages of rows whose texts are put together at once: a query may have many positives."""
+_NEEDED = ("query", "passage", "score", "position", "verdict", "retrievers")
+
+
+class Chunk:
+    """The queries of one part of filter: their groups, and the rest of what is known of them.
+
+    Dropped pairs are left out, and with them the negatives of a query that has no other; so is what belongs
+    to queries that are not ``within`` (q,) the split. ``columns`` are further ones of the negatives.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        path: str,
+        start: int,
+        stop: int,
+        within: np.ndarray | None = None,
+        columns: Sequence[str] = (),
+        graded: bool = False,
+    ) -> None:
+        self.start, self.stop = start, stop
+        file = job.file("filter", path)
+        kept = read_columns(file, list(dict.fromkeys([*_NEEDED, *columns])))
+        kept = kept.filter(pc.equal(kept["verdict"], "kept"))
+        order = [("query", "ascending"), ("score", "descending"), ("position", "ascending")]
+        self.kept = kept.take(pc.sort_indices(kept, order))
+        scored = job.file("mine", "positives.parquet")
+        positives = rows_between(scored, "query", start, stop, ["query", "passage", "score", "doc_id"])
+        if job.config.pairs.action == "drop":
+            rows = rows_between(job.file("filter", "pairs.parquet"), "query", start, stop, ["dropped"])
+            positives = positives.filter(pc.invert(rows["dropped"]))
+            self.kept = self.kept.filter(pc.is_in(self.kept["query"], value_set=_one_array(positives["query"])))
+        if within is not None:
+            self.kept, positives = (
+                table.filter(pa.array(within[to_numpy(table["query"])])) for table in (self.kept, positives)
+            )
+        self.positive_ids = _one_array(positives["doc_id"])
+        query, passage = to_numpy(positives["query"]), to_numpy(positives["passage"])
+        self.groups = Groups(
+            spans(query - start, stop - start),
+            passage,
+            _finite(positives, scored),
+            spans(to_numpy(self.kept["query"]) - start, stop - start),
+            to_numpy(self.kept["passage"]),
+            _finite(self.kept, file),
+            grade=_grades(job, query, passage, start, stop) if graded else None,
+            found_by=_one_array(self.kept["retrievers"]),
+        )
+
+    def negatives(self, column: str) -> pa.Array:
+        """A column of the negatives, in the order of the groups."""
+        return _one_array(self.kept[column])
+
+
+def chunks(job: Job, split: Split = None, *, columns: Sequence[str] = (), graded: bool = False) -> Iterator[Chunk]:
+    """All parts of filter in turn, each with the queries of one split (None: of all)."""
+    queries, size = job.manifest("ingest").counts["distinct_queries"], job.config.mine.part_queries
+    within = None if split is None else queries_in(job, split)
+    paths = sorted(part.path for part in job.manifest("filter").parts if part.path.startswith("part-"))
+    for number, path in enumerate(paths):
+        start = number * size
+        yield Chunk(job, path, start, min(start + size, queries), within, columns, graded)
+
+
+def cells(job: Job, chunk: Chunk, rows: Rows, encode: object) -> Cells:
+    """What the columns of rows of a chunk are made of; ``encode`` as of the file they go to."""
+    read: dict[str, pa.Table] = {}
+
+    def of_queries(name: str) -> pa.Array:
+        return _one_array(queries_of(job).slice(chunk.start, chunk.stop, [name])[name])
+
+    def of_passages(numbers: np.ndarray, name: str) -> pa.Array:
+        if not read:
+            read["rows"] = passages_of(job).take(numbers, passage_columns(job))
+        return passage_column(job, read["rows"], name)
+
+    return Cells(rows, chunk.groups, encode, of_queries, of_passages)  # type: ignore[arg-type]
+
+
+def passage_columns(job: Job) -> list[str]:
+    """The columns of the corpus that ``passage_column`` is made from."""
+    return list(dict.fromkeys(["doc_id", "title", "text", *_template(job).names]))
+
+
+def passage_column(job: Job, found: pa.Table, name: str) -> pa.Array:
+    """A column of passages, named as in ``Cells``.
+
+    Where ``data.passage_template`` is not the default, the text is what it makes, and there is no title apart:
+    whoever joins the two would make something else.
+    """
+    template = _template(job)
+    if name == "passage" or (name == "text" and not template.is_default):
+        return _one_array(passage_texts(found, template))
+    if name == "title" and not template.is_default:
+        return pa.array([""] * found.num_rows, pa.large_string())
+    return _one_array(found[name])
+
+
+def queries_of(job: Job) -> StandingTable:
+    """The texts and ids of queries."""
+    return job.resource("queries", lambda: StandingTable(job.file("ingest", "queries.parquet"), "query"))
+
+
+def passages_of(job: Job) -> StandingTable:
+    """The texts and ids of passages."""
+    return job.resource("corpus", lambda: StandingTable(job.file("ingest", "corpus.parquet"), "passage"))
+
+
+def _template(job: Job) -> Template:
+    return job.resource("template", lambda: Template(job.config.data.passage_template))
+
+
+def _finite(table: pa.Table, path: Path) -> np.ndarray:
+    scores = to_numpy(table["score"])
+    if not np.isfinite(scores).all():
+        raise ArtifactError("a score is not a finite number", where=str(path))
+    return scores
+
+
+def _grades(job: Job, query: np.ndarray, passage: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """The greatest grade that each pair is labelled with."""
+    labels = rows_between(
+        job.file("ingest", "positives.parquet"), "query", start, stop, ["query", "passage", "grade"]
+    ).sort_by([("query", "ascending"), ("passage", "ascending"), ("grade", "descending")])
+    of_query, of_passage, grade = (to_numpy(labels[name]) for name in ("query", "passage", "grade"))
+    new = np.concatenate([[True], (np.diff(of_query) != 0) | (np.diff(of_passage) != 0)])[: len(of_query)]
+    row = find_pairs(query, passage, of_query[new], of_passage[new], len(passages_of(job)))
+    best: np.ndarray = grade[new][row]
+    return best
+
+
+def _one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """A chunked column as one array."""
+    joined = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return pa.concat_arrays(joined.chunks) if isinstance(joined, pa.ChunkedArray) else joined
