@@ -27,7 +27,7 @@ from negmine.selection.near_duplicates import near_duplicates
 from negmine.selection.random import mix
 from negmine.selection.verdicts import reference_scores
 from negmine.store.tables import to_numpy
-from negmine.text import BLANK, id_hash, passage_text, text_digest
+from negmine.text import BLANK, DEFAULT_TEMPLATE, Template, id_hash, text_digest
 
 _BLOCK = 65_536
 
@@ -49,6 +49,7 @@ class Collection:
     query_key: np.ndarray
     of_query: np.ndarray
     of_passage: np.ndarray
+    query_texts: list[str]
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """A pass over the passage vectors."""
@@ -82,8 +83,9 @@ def load(folder: Path, vectors: str, at_least: int) -> Collection:
     row_of = {name: {key: row for row, key in enumerate(table[0].to_pylist())} for name, table in tables.items()}
     text_of = {name: [""] * len(unit[name]) for name in names}
     for documents in read_corpus(folder / "corpus.jsonl", columns, (), BadRows()):
-        for key, title, text in zip(documents.doc_ids, documents.titles, documents.texts, strict=True):
-            text_of["corpus"][row_of["corpus"][key]] = passage_text(title, text)
+        passages = Template(DEFAULT_TEMPLATE).fill({"title": documents.titles, "text": documents.texts})
+        for key, text in zip(documents.doc_ids, passages, strict=True):
+            text_of["corpus"][row_of["corpus"][key]] = text
     for queries in read_queries(folder / "queries.jsonl", columns, BadRows()):
         for key, text in zip(queries.query_ids, queries.texts, strict=True):
             text_of["queries"][row_of["queries"][key]] = text
@@ -108,6 +110,7 @@ def load(folder: Path, vectors: str, at_least: int) -> Collection:
         keys["queries"][kept],
         np.searchsorted(kept, of_query[pairs]),
         of_passage[pairs],
+        [text_of["queries"][row] for row in kept],
     )
 
 

@@ -15,13 +15,13 @@ import pyarrow.compute as pc
 from negmine.config import Config
 from negmine.errors import UsageError
 from negmine.selection.verdicts import explanation, reference_scores
-from negmine.stages.texts import StandingTable
+from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.files import read_json
 from negmine.store.manifest import Manifest
 from negmine.store.steady import steady
 from negmine.store.tables import iter_batches, rows_between, to_numpy
 from negmine.store.workdir import WorkDir
-from negmine.text import passage_text
+from negmine.text import Template
 
 T = TypeVar("T")
 _LOOKED_AT = 20_000
@@ -31,19 +31,8 @@ _MADE_FROM = (
     ("filter", "ingest", ("queries",)),
     ("mine", "ingest", ("corpus", "queries", "positives")),
 )
-_COLUMNS = (
-    "doc_id",
-    "retriever",
-    "rank",
-    "score",
-    "positive_similarity",
-    "reference",
-    "risk",
-    "verdict",
-    "reason",
-    "position",
-    "passage",
-)
+_SOURCE = ("retriever", "rank", "retrievers", "ranks")
+_OF_CANDIDATE = ("doc_id", *_SOURCE, "score", "positive_similarity", "risk", "verdict", "reason", "position")
 
 
 @dataclass(frozen=True)
@@ -62,7 +51,8 @@ class ExplainedPositive:
 class ExplainedCandidate:
     """A candidate with its verdict; ``explanation`` is the ``reason`` in words.
 
-    ``rank`` counts from 1 over what ``retriever`` found, and is None for a random fill;
+    ``rank`` counts from 1 over what ``retriever`` found, and is None for a random fill; it is the first of
+    the ``retrievers`` that found the candidate, at these ``ranks``;
     ``position`` counts the kept ones from 1, and is None for the dropped;
     ``positive_similarity`` is the greatest cosine to a positive, None for a random fill; ``risk`` is the
     probability of being relevant, None for a random fill and in a run without ``filter.risk``.
@@ -72,6 +62,8 @@ class ExplainedCandidate:
     text: str
     retriever: str
     rank: int | None
+    retrievers: tuple[str, ...]
+    ranks: tuple[int | None, ...]
     score: float
     positive_similarity: float | None
     risk: float | None
@@ -167,7 +159,7 @@ def riskiest_ids(config: Config, count: int) -> list[str]:
 
 def _steady(config: Config, read: Callable[[_Run], T]) -> T:
     """What ``read`` makes of one state of the run."""
-    return steady(Path(config.work_dir), _STAGES, _MADE_FROM, lambda work, manifests: read(_Run(work, manifests)))
+    return steady(config, _STAGES, _MADE_FROM, lambda work, manifests: read(_Run(work, manifests)))
 
 
 class _Run:
@@ -247,7 +239,7 @@ class _Run:
     def _candidates(self, query: int) -> list[dict[str, Any]]:
         part = self._verdict_parts()[query // self._manifests["mine"].made_from["config"]["mine.part_queries"]]
         rows: list[dict[str, Any]] = rows_between(
-            self.file("filter", part), "query", query, query + 1, _COLUMNS
+            self.file("filter", part), "query", query, query + 1, (*_OF_CANDIDATE, "reference", "passage")
         ).to_pylist()
         return rows
 
@@ -264,9 +256,10 @@ class _Run:
     def _passages(self, tables: Sequence[Sequence[Mapping[str, Any]]]) -> dict[int, str]:
         """The text of every passage in the rows."""
         wanted = np.array(sorted({row["passage"] for rows in tables for row in rows}), np.int64)
-        table = StandingTable(self.file("ingest", "corpus.parquet"), "passage").take(wanted, ["title", "text"])
-        pairs = zip(table["title"].to_pylist(), table["text"].to_pylist(), strict=True)
-        return {int(n): passage_text(title, text) for n, (title, text) in zip(wanted, pairs, strict=True)}
+        template = Template(self._manifests["ingest"].made_from["config"]["data.passage_template"])
+        corpus = StandingTable(self.file("ingest", "corpus.parquet"), "passage")
+        texts = passage_texts(corpus.take(wanted, list(template.names)), template).to_pylist()
+        return dict(zip(wanted.tolist(), texts, strict=True))
 
     def _reference(self, positives: Sequence[Mapping[str, Any]]) -> float:
         """The reference score of a query without candidates, which has no row that says it."""
@@ -280,8 +273,9 @@ def _positive(row: Mapping[str, Any], text: str) -> ExplainedPositive:
 
 
 def _candidate(row: Mapping[str, Any], text: str) -> ExplainedCandidate:
-    names = ("doc_id", "retriever", "rank", "score", "positive_similarity", "risk", "verdict", "reason", "position")
-    return ExplainedCandidate(text=text, explanation=explanation(row["reason"]), **{name: row[name] for name in names})
+    known = {name: row[name] for name in _OF_CANDIDATE}
+    known |= {name: tuple(row[name]) for name in ("retrievers", "ranks")}
+    return ExplainedCandidate(text=text, explanation=explanation(row["reason"]), **known)
 
 
 def _nearest(query_id: str, path: Path) -> list[str]:

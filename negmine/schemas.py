@@ -20,12 +20,13 @@ SOURCE_ROW = pa.field("source_row", pa.int64(), nullable=False)
 """Position among the documents or queries as they were given, for vectors that come without ids."""
 
 
-def corpus(metadata: tuple[str, ...] = ()) -> pa.Schema:
-    """``ingest/corpus.parquet``: every document in input order.
+def corpus(metadata: tuple[str, ...] = (), *, chunked: bool = False) -> pa.Schema:
+    """``ingest/corpus.parquet``: every document in input order, or every chunk of one where long ones are cut.
 
-    Documents whose passage text is equal share ``passage``; passages are numbered by first
-    appearance and the first document of each is the one that is embedded and exported.
-    ``text_key`` identifies the normalised text without the title.
+    Rows whose passage text is equal share ``passage``; passages are numbered by first appearance
+    and the first row of each is the one that is embedded and exported. ``text_key`` identifies the
+    normalised text without the title. ``document``, which is there when documents are cut
+    (``chunked``), is the id of the whole.
     """
     return pa.schema(
         [
@@ -36,6 +37,7 @@ def corpus(metadata: tuple[str, ...] = ()) -> pa.Schema:
             PASSAGE,
             pa.field("id_hash", pa.uint64(), nullable=False),
             SOURCE_ROW,
+            *([pa.field("document", pa.string(), nullable=False)] if chunked else []),
             *(pa.field(name, pa.string()) for name in metadata),
         ]
     )
@@ -55,9 +57,20 @@ QUERIES = pa.schema(
 
 GRADE = pa.field("grade", pa.float64(), nullable=False)
 
-POSITIVES = pa.schema([QUERY_ID, DOC_ID, GRADE, pa.field("same_text", pa.bool_(), nullable=False), QUERY, PASSAGE])
-"""``ingest/positives.parquet``: one row per labelled (query, document), by query; ``same_text`` says that the
-document's text equals the query's."""
+POSITIVES = pa.schema(
+    [
+        QUERY_ID,
+        DOC_ID,
+        GRADE,
+        pa.field("same_text", pa.bool_(), nullable=False),
+        QUERY,
+        PASSAGE,
+        pa.field("document", pa.int64(), nullable=False),
+    ]
+)
+"""``ingest/positives.parquet``: one row per labelled (query, document), by query, and per chunk where the document
+was cut; ``same_text`` says that the text equals the query's. Rows of a query with the same number ``document`` are
+one positive: the best of its chunks."""
 
 CONFLICTS = pa.schema([QUERY_ID, DOC_ID, GRADE, QUERY, PASSAGE])
 """``ingest/conflicts.parquet``: judgements below ``data.min_grade`` whose texts are labelled as a pair as well, by
@@ -66,20 +79,28 @@ query, passage."""
 EXCLUDED = pa.schema([QUERY, PASSAGE, pa.field("reason", pa.string(), nullable=False)])
 """``ingest/excluded.parquet``: passages that can never be a negative of a query, by query, passage."""
 
+NEGATIVES = pa.schema([QUERY, PASSAGE, pa.field("rank", pa.int32(), nullable=False)])
+"""``ingest/negatives.parquet``: negatives that came with the labels, by query, rank; a pair is there once.
+``rank`` is the place in the list that was given, from 1."""
 
 TEXT_DIGEST_BYTES = 16
 TEXT_DIGEST = pa.field("text_digest", pa.binary(TEXT_DIGEST_BYTES), nullable=False)
 """BLAKE2b of the text (UTF-8) that a model was given; the prompt before it is not part of it."""
 
 
-def vectors(id_field: pa.Field, dimension: int, dtype: str, *, text_digests: bool = False) -> pa.Schema:
+CUT_OFF = pa.field("cut_off", pa.bool_())
+"""Whether the text is longer than the model reads; null where a server alone knows."""
+
+
+def vectors(id_field: pa.Field, dimension: int, dtype: str, *, from_texts: bool = False) -> pa.Schema:
     """``embed/*/part``: one row per distinct passage or query, in order of its number.
 
-    Vectors of a model name the texts they were made from (``text_digests``), for a later run to reuse.
+    Vectors of a model name the texts they were made from, for a later run to reuse, and say whether
+    it read them to their ends (``from_texts``).
     """
     value = pa.float16() if dtype == "float16" else pa.float32()
     fields = [id_field, pa.field("vector", pa.list_(value, dimension), nullable=False)]
-    return pa.schema([*fields, TEXT_DIGEST] if text_digests else fields)
+    return pa.schema([*fields, TEXT_DIGEST, CUT_OFF] if from_texts else fields)
 
 
 RETRIEVER = pa.field("retriever", pa.string(), nullable=False)
@@ -87,6 +108,16 @@ SCORE = pa.field("score", pa.float64(), nullable=False)
 
 POSITIVE_SIMILARITY = pa.field("positive_similarity", pa.float64())
 """Greatest cosine of the candidate and a positive of its query."""
+
+FOUND_BY = (
+    pa.field("retrievers", pa.list_(pa.string()), nullable=False),
+    pa.field("ranks", pa.list_(pa.int32()), nullable=False),
+)
+"""Every retriever that found a candidate, in the order of ``mine.retrievers`` (``given`` comes last), and
+its rank with each; ``retriever`` and ``rank`` are the first of them."""
+
+RUNS = pa.schema([QUERY, PASSAGE, RETRIEVER, pa.field("rank", pa.int32(), nullable=False)])
+"""``mine/runs.parquet``: what run files name as candidates, by query, retriever (as configured), rank."""
 
 CANDIDATES = pa.schema(
     [
@@ -97,15 +128,44 @@ CANDIDATES = pa.schema(
         SCORE,
         POSITIVE_SIMILARITY,
         pa.field("mean_positive_similarity", pa.float64()),
+        *FOUND_BY,
         QUERY,
         PASSAGE,
     ]
 )
-"""``mine/part``: raw candidates with evidence, sorted by query, retriever, rank (1-based)."""
+"""``mine/part``: raw candidates with evidence, a row per query and passage, by query, score (best first; with
+``mine.fusion: rrf`` by their ranks together), passage. ``rank`` (1-based) is that in the list of ``retriever``."""
 
-POSITIVE_SCORES = pa.schema([QUERY_ID, DOC_ID, RETRIEVER, pa.field("rank", pa.int32()), SCORE, QUERY, PASSAGE])
+POSITIVE_SCORES = pa.schema(
+    [
+        QUERY_ID,
+        DOC_ID,
+        RETRIEVER,
+        pa.field("rank", pa.int32()),
+        SCORE,
+        *FOUND_BY,
+        pa.field("scores", pa.list_(pa.float64()), nullable=False),
+        QUERY,
+        PASSAGE,
+    ]
+)
 """``mine/positives``: the same score for every labelled positive passage of a query. ``rank`` is its
-place (1-based) among all passages as they were searched, null when it is deeper than that."""
+place (1-based) among all passages as the vectors were searched, null when it is deeper than that or nothing
+was searched. ``retrievers`` names every retriever but ``given``, in their order, ``ranks`` and ``scores`` are its
+own rank of the positive (null where it did not find it) and its own score (null for a run)."""
+
+TERM_COUNTS = pa.schema(
+    [
+        pa.field("term", pa.string(), nullable=False),
+        pa.field("passages", pa.list_(pa.int32()), nullable=False),
+        pa.field("counts", pa.list_(pa.int32()), nullable=False),
+    ]
+)
+"""``index/bm25/counts-*``: a row per term, sorted, with the passages of a range that have it and how often."""
+
+TERMS = pa.schema([pa.field("term", pa.string(), nullable=False)])
+"""``index/bm25/terms``: all terms, sorted. Those of row t have the rows ``offsets[t]:offsets[t + 1]`` of
+``index/bm25/passages.npy`` and ``weights.npy``."""
 
 VERDICTS = pa.schema(
     [
@@ -116,6 +176,7 @@ VERDICTS = pa.schema(
         SCORE,
         POSITIVE_SIMILARITY,
         pa.field("mean_positive_similarity", pa.float64()),
+        *FOUND_BY,
         pa.field("reference", pa.float64(), nullable=False),
         pa.field("risk", pa.float64()),
         pa.field("verdict", pa.string(), nullable=False),
@@ -154,12 +215,15 @@ PROVENANCE = pa.schema(
         pa.field("file", pa.string(), nullable=False),
         pa.field("row", pa.int64(), nullable=False),
         QUERY_ID,
-        pa.field("positive_id", pa.string()),
+        pa.field("positive_ids", pa.list_(pa.string()), nullable=False),
         pa.field("negative_ids", pa.list_(pa.string()), nullable=False),
         pa.field("retrievers", pa.list_(pa.string()), nullable=False),
         pa.field("ranks", pa.list_(pa.int32()), nullable=False),
-        pa.field("positive_score", pa.float64()),
+        pa.field("positive_scores", pa.list_(pa.float64()), nullable=False),
         pa.field("negative_scores", pa.list_(pa.float64()), nullable=False),
     ]
 )
 """``export/provenance.parquet``: where each exported row came from."""
+
+SPLIT = pa.schema([QUERY_ID, pa.field("split", pa.string(), nullable=False), QUERY])
+"""``export/split.parquet``: ``train`` or ``dev`` for every query, in the order of ``ingest/queries.parquet``."""

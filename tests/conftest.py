@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,3 +20,13 @@ def own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
             patch.setenv("HF_HOME", str(models))
         patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def languages_loaded_once() -> Iterator[None]:
+    """Every ingest loads the model that tells languages, and gives it up again: tests keep it."""
+    from negmine.stages.ingest import languages
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(languages, "load_identifier", functools.cache(languages.load_identifier))
+        yield

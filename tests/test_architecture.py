@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "negmine"
 # Rooms from the bottom up; a room may import those in rows below its own, and itself.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "text", "arrays"),
+    ("web",),
     ("schemas", "config", "selection", "retrieval", "encoders", "scoring"),
     ("store", "readers", "writers"),
     ("stages",),

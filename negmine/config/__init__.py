@@ -14,6 +14,7 @@ from negmine.config.models import (
     FilterConfig,
     IndexConfig,
     MineConfig,
+    RunConfig,
     VectorsConfig,
 )
 from negmine.config.schema import json_schema, reference_markdown
@@ -29,6 +30,7 @@ __all__ = [
     "FilterConfig",
     "IndexConfig",
     "MineConfig",
+    "RunConfig",
     "VectorsConfig",
     "all_keys",
     "config_from_dict",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -22,6 +24,73 @@ class VectorsConfig(Section):
         description="Vectors of the queries: Parquet with `query_id` and `vector`, or .npy with one row per row of"
         " the pairs (or queries) file."
     )
+
+
+class EndpointConfig(Section):
+    """An embedding model behind a server with OpenAI's `/v1/embeddings`: TEI, vLLM, Infinity, hosted models."""
+
+    example: ClassVar[str] = "{url: 'http://localhost:8080/v1', model: NAME}"
+
+    url: Text = Field(
+        description="Address of the server: `http://host:8080`, `https://host/v1` or the whole `.../embeddings`."
+    )
+    model: Text = Field(description="Name of the model, as the server knows it.")
+    revision: Text | None = Field(
+        default=None,
+        description="Any text of your own: another one embeds anew, as when the server has other weights by the same"
+        " name.",
+    )
+    api_key_env: Text | None = Field(
+        default=None, description="Environment variable that holds the key, which is sent as bearer token."
+    )
+    dimensions: int | None = Field(
+        default=None, ge=1, description="Dimensions that the server is asked for; the model's own when null."
+    )
+    encoding_format: Literal["float", "base64"] = Field(
+        default="float", description="How vectors travel; `base64` is a third of the bytes where the server knows it."
+    )
+    batch_tokens: int = Field(
+        default=8192, ge=1, description="Tokens of a request at most, estimated as a third of the bytes."
+    )
+    batch_texts: int = Field(default=32, ge=1, description="Texts of a request at most.")
+    concurrency: int = Field(default=8, ge=1, le=1024, description="Requests at a time (of each worker).")
+    timeout: float = Field(default=120.0, gt=0, description="Seconds that a request may take.")
+    retries: int = Field(
+        default=8, ge=0, description="How often a request is sent again after 429, 5xx, a timeout or a lost connection."
+    )
+    price_per_million_tokens: float | None = Field(
+        default=None, ge=0, description="What `negmine plan` computes the cost from, in any currency."
+    )
+
+    def problems(self) -> Iterator[Problem]:
+        try:
+            parts = urlsplit(self.url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            parts, host = urlsplit(""), None
+        if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\x00-\x1f]", self.url):
+            yield Problem(
+                ("url",),
+                "must be the http:// or https:// URL of a server",
+                "Write it like http://localhost:8080/v1.",
+                secret="@" in self.url,
+            )
+        elif parts.username is not None or parts.password is not None:
+            yield Problem(
+                ("url",),
+                "must not contain a password",
+                "Name an environment variable in embed.endpoint.api_key_env.",
+                secret=True,
+            )
+        elif parts.fragment:
+            yield Problem(("url",), "must not have a part after '#'")
+        if self.api_key_env is not None and not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", self.api_key_env):
+            yield Problem(
+                ("api_key_env",),
+                "must be the name of an environment variable, and not the key itself",
+                "Write it like OPENAI_API_KEY.",
+                secret=True,
+            )
 
 
 def _devices(value: Any) -> str | tuple[str, ...]:
@@ -62,7 +131,7 @@ Devices = Annotated[
 
 
 class EmbedConfig(Section):
-    """How texts become vectors: an embedding model, or ready-made vectors."""
+    """How texts become vectors: an embedding model, a server that has one, or ready-made vectors."""
 
     model: Text | None = Field(
         default=None, description="Embedding model: a hub name, a local folder or package://module/path."
@@ -91,7 +160,7 @@ class EmbedConfig(Section):
     similarity: Literal["auto", "cosine", "dot", "euclidean", "manhattan"] = Field(
         default="auto",
         description="How vectors are compared; `auto` is cosine when they are normalised, else the"
-        " model's own (dot for ready-made vectors).",
+        " model's own (dot for an endpoint and ready-made vectors).",
     )
     batch_size: CountOrAuto = Field(default="auto", description="Texts the model encodes at once.")
     store_dtype: Literal["float32", "float16"] = Field(
@@ -101,17 +170,23 @@ class EmbedConfig(Section):
         default=2048, ge=1, description="Texts per part file: the most work an interruption can cost."
     )
     trust_remote_code: bool = Field(default=False, description="Run Python code that comes with a hub model.")
+    endpoint: EndpointConfig | None = Field(
+        default=None, description="A server with OpenAI's `/v1/embeddings`, instead of a model."
+    )
     vectors: VectorsConfig | None = Field(default=None, description="Ready-made vectors, instead of a model.")
 
     def problems(self) -> Iterator[Problem]:
-        if self.model is None and self.vectors is None:
-            yield Problem(("model", ""), "there is no model", "Set embed.model, or embed.vectors.")
-        elif self.model is not None and self.vectors is not None:
-            yield Problem(("vectors",), "cannot be used together with embed.model", "Keep one of the two.")
-        elif self.vectors is not None:
+        sources = [key for key in ("model", "endpoint", "vectors") if getattr(self, key) is not None]
+        if not sources:
+            yield Problem(("model", ""), "there is no model", "Set embed.model, embed.endpoint or embed.vectors.")
+        elif len(sources) > 1:
+            yield Problem((sources[1],), f"cannot be used together with embed.{sources[0]}", "Keep one of the two.")
+        elif sources != ["model"]:
+            own = ("query_prompt", "document_prompt") if self.endpoint is not None else ()
             for key in MODEL_ONLY_KEYS:
-                if getattr(self, key) != EmbedConfig.model_fields[key].default:
-                    yield Problem((key,), "applies only to embed.model, which is not set", "Remove it.")
+                if key not in own and getattr(self, key) != EmbedConfig.model_fields[key].default:
+                    instead = _INSTEAD.get(key) if self.endpoint is not None else None
+                    yield Problem((key,), "applies only to embed.model, which is not set", instead or "Remove it.")
         elif self.revision is not None and self.model is not None and _is_not_on_hub(self.model):
             yield Problem(("revision",), "applies only to a hub model, and embed.model is not one", "Remove it.")
         if isinstance(self.device, tuple) and self.backend != "torch":
@@ -122,7 +197,7 @@ class EmbedConfig(Section):
             )
         for kind in ("query", "document"):
             prompt, name = f"{kind}_prompt", f"{kind}_prompt_name"
-            if self.vectors is None and getattr(self, prompt) is not None and getattr(self, name) is not None:
+            if self.model is not None and getattr(self, prompt) is not None and getattr(self, name) is not None:
                 yield Problem((name,), f"cannot be used together with embed.{prompt}", "Keep one of the two.")
         if not self.normalize and self.similarity == "cosine":
             yield Problem(("similarity", "normalize"), "cosine needs embed.normalize: true")
@@ -143,7 +218,15 @@ MODEL_ONLY_KEYS = (
     "batch_size",
     "trust_remote_code",
 )
-"""Keys of `embed` that mean nothing for ready-made vectors."""
+"""Keys of `embed` that mean nothing for ready-made vectors, nor, but for the prompts, for an endpoint."""
+
+_INSTEAD = {
+    "revision": "Set embed.endpoint.revision instead.",
+    "query_prompt_name": "An endpoint knows no prompts by name: set embed.query_prompt to the text.",
+    "document_prompt_name": "An endpoint knows no prompts by name: set embed.document_prompt to the text.",
+    "batch_size": "Set embed.endpoint.batch_texts instead.",
+}
+"""What to do for an endpoint."""
 
 
 def is_local_model(model: str, folder: str | None = None) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from negmine.config.values import CountOrAuto, Problem, Section, found, worded
+from negmine.config.values import CountOrAuto, PathText, Problem, Section, found, worded
 
 
 def _cluster(address: str) -> str:
@@ -56,6 +56,11 @@ class EngineConfig(Section):
         description="GPUs that a worker reserves while it runs a model; `auto`: 1 where the cluster has GPUs and"
         " `embed.device` is not `cpu`. 0.5 lets two workers share one.",
     )
+    scratch: PathText | None = Field(
+        default=None,
+        description="With a URL as `work_dir`: the local folder in which the files are worked on. `null`: the cache"
+        " folder (`NEGMINE_CACHE_DIR`, else `negmine` in `XDG_CACHE_HOME` or `~/.cache`).",
+    )
     retries: int = Field(
         default=3, ge=0, description="How often a task is given to another worker when its worker or machine is lost."
     )
@@ -63,7 +68,7 @@ class EngineConfig(Section):
     def problems(self) -> Iterator[Problem]:
         if self.kind == "local":
             for name, field in EngineConfig.model_fields.items():
-                if name != "kind" and getattr(self, name) != field.default:
+                if name not in ("kind", "scratch") and getattr(self, name) != field.default:
                     yield Problem(
                         (name,), "applies only to a Ray cluster, and engine.kind is local", "Set engine.kind: ray."
                     )

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from negmine.config.models import Config, ExportConfig
+from negmine.config.models import Config, ExportConfig, RunConfig
 from negmine.config.values import Section
 from negmine.errors import ConfigError, nearest
 
@@ -19,12 +19,15 @@ PATH_KEYS = (
     "data.corpus",
     "data.queries",
     "data.qrels",
+    "data.eval_guard.files",
+    "data.dataset.name",
     "embed.model",
     "embed.vectors.corpus",
     "embed.vectors.queries",
     "publish",
+    "engine.scratch",
 )
-"""Keys that hold a path (``embed.model`` only when it names a local folder)."""
+"""Keys that hold a path (``embed.model`` and ``data.dataset.name`` only when they name a local folder)."""
 
 
 def split_key(dotted: str) -> tuple[str | int, ...]:
@@ -34,7 +37,7 @@ def split_key(dotted: str) -> tuple[str | int, ...]:
 
 
 def section_at(names: tuple[str | int, ...]) -> type[Section] | None:
-    """The class of the section at a path; a position in the list ``export`` is a section too."""
+    """The class of the section at a path; a position in a list of sections is one too."""
     section: type[Section] = Config
     inside_list = False
     for name in names:
@@ -52,7 +55,7 @@ def section_at(names: tuple[str | int, ...]) -> type[Section] | None:
 
 
 def is_key(names: tuple[str | int, ...]) -> bool:
-    """Whether a path leads to a key, a section or an entry of ``export``."""
+    """Whether a path leads to a key, a section or an entry of a list of sections."""
     if not names:
         return False
     *parents, last = names
@@ -63,7 +66,7 @@ def is_key(names: tuple[str | int, ...]) -> bool:
 
 
 def all_keys() -> tuple[str, ...]:
-    """Every key that holds a value, dotted, in the order of the reference; ``export`` is one."""
+    """Every key that holds a value, dotted, in the order of the reference; a list of sections is one."""
     return tuple(_leaves(Config, ""))
 
 
@@ -82,7 +85,7 @@ def get(config: Config, dotted: str) -> Any:
                 raise ConfigError(f"there is no entry '{dotted}'")
             value = value[name]
         elif value is not None:
-            value = getattr(value, name)
+            value = getattr(value, name, None)  # an entry of a list may be a plain value, which has no keys
     return _plain(value)
 
 
@@ -117,7 +120,8 @@ def suggest(names: tuple[str | int, ...], *, dotted: bool = True) -> str:
 def _homes(name: str) -> list[str]:
     """Where a key of this name does exist: ``at the top level``, ``under 'mine'``."""
     homes = ["at the top level"] if name in Config.model_fields else []
-    entries = tuple(f"export.{field}" for field in ExportConfig.model_fields)
+    lists: dict[str, type[Section]] = {"export": ExportConfig, "mine.retrievers": RunConfig}
+    entries = tuple(f"{key}.{field}" for key, entry in lists.items() for field in entry.model_fields)
     parents = [key.rpartition(".")[0] for key in (*all_keys(), *entries) if key.endswith(f".{name}")]
     return homes + [f"under '{parent}'" for parent in dict.fromkeys(parents)]
 

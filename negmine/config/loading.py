@@ -148,17 +148,31 @@ def _put(node: Any, name: str | int, value: Any, dotted: str) -> None:
 def _resolve_paths(document: Document, folder: str) -> None:
     """Make every path absolute, in place: relative to the folder it was written for."""
     document.value.setdefault("work_dir", Config.model_fields["work_dir"].default)
-    for key in PATH_KEYS:
-        names = tuple(key.split("."))
+    for key in (*PATH_KEYS, *_run_keys(document.value)):
+        names = split_key(key)
         *parents, last = names
         node = document.value
         for name in parents:
-            node = node.get(name) if isinstance(node, dict) else None
-        if not isinstance(node, dict) or not isinstance(node.get(last), str):
+            node = _item(node, name) if isinstance(node, dict | list) else None
+        value = node.get(last) if isinstance(node, dict) else None
+        if not isinstance(value, str | list):
             continue
         spot = document.spot(names, key=False)
         base = str(Path.cwd()) if spot is not None and spot.override is not None else folder
-        node[last] = _absolute(node[last], base, is_model=key == "embed.model")
+        named = key in ("embed.model", "data.dataset.name")
+        paths = [_absolute(p, base, is_model=named) if isinstance(p, str) else p for p in _as_list(value)]
+        node[last] = paths if isinstance(value, list) else paths[0]
+
+
+def _run_keys(value: Any) -> list[str]:
+    """The keys of the paths in ``mine.retrievers``, as far as it is a list."""
+    mine = value.get("mine")
+    entries = mine.get("retrievers") if isinstance(mine, dict) else None
+    return [f"mine.retrievers.{i}.run" for i in range(len(entries))] if isinstance(entries, list) else []
+
+
+def _as_list(value: str | list[Any]) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _absolute(value: str, base: str, *, is_model: bool) -> str:

@@ -11,14 +11,18 @@ from typing import Annotated
 
 from pydantic import Field, Strict
 
-from negmine.config.data import ColumnsConfig, DataConfig
+from negmine.config.data import DataConfig
 from negmine.config.embedding import EmbedConfig, VectorsConfig
 from negmine.config.engine import EngineConfig
-from negmine.config.exporting import ExportConfig
+from negmine.config.exporting import ExportConfig, SplitConfig, export_problems
 from negmine.config.filtering import FilterConfig, NearDuplicatesConfig, PairsConfig, RiskConfig
+from negmine.config.formats import ColumnsConfig
+from negmine.config.mining import BM25, DENSE, MineConfig, RunConfig
+from negmine.config.retrievers import Bm25Config
 from negmine.config.values import CountOrAuto, MemorySize, PathText, Problem, Section, Text
 
 __all__ = [
+    "Bm25Config",
     "ColumnsConfig",
     "Config",
     "DataConfig",
@@ -31,12 +35,14 @@ __all__ = [
     "NearDuplicatesConfig",
     "PairsConfig",
     "RiskConfig",
+    "RunConfig",
+    "SplitConfig",
     "VectorsConfig",
 ]
 
 
 class IndexConfig(Section):
-    """The search structure over the corpus vectors."""
+    """The structures that passages are searched by."""
 
     dense: Text = Field(
         default="exact",
@@ -66,6 +72,7 @@ class IndexConfig(Section):
         " results are the same. Searches of lists and of faiss indexes run on the CPU.",
         examples=["cpu", "cuda", "cuda:1"],
     )
+    bm25: Bm25Config = Field(default_factory=Bm25Config, description="How `bm25` of `mine.retrievers` compares words.")
 
     def problems(self) -> Iterator[Problem]:
         exact = self.dense in ("exact", "auto") or self.recall_target is not None
@@ -83,19 +90,12 @@ class IndexConfig(Section):
             )
 
 
-class MineConfig(Section):
-    """How many candidates are looked at."""
-
-    k: int = Field(default=100, ge=1, description="Candidates per query; its own positives are not counted.")
-    part_queries: int = Field(
-        default=4096, ge=1, description="Queries per part file: the most work an interruption can cost."
-    )
-
-
 class Config(Section):
     """Everything a run depends on."""
 
-    work_dir: PathText = Field(default="runs/negmine", description="Folder that a run writes to.")
+    work_dir: PathText = Field(
+        default="runs/negmine", description="Folder or URL that a run writes to, such as `s3://bucket/folder`."
+    )
     seed: int = Field(default=0, ge=0, description="Decides every random choice: equal seeds give equal files.")
     memory_limit: MemorySize = Field(
         default=2 * 10**9,
@@ -105,8 +105,8 @@ class Config(Section):
     threads: CountOrAuto = Field(default="auto", description="Threads to compute with; `auto` takes all there are.")
     data: DataConfig = Field(description="Where the queries, their positives and the corpus come from.")
     embed: EmbedConfig = Field(description="How texts become vectors.")
-    index: IndexConfig = Field(default_factory=IndexConfig, description="The search structure over the corpus vectors.")
-    mine: MineConfig = Field(default_factory=MineConfig, description="How many candidates are looked at.")
+    index: IndexConfig = Field(default_factory=IndexConfig, description="The structures that passages are searched by.")
+    mine: MineConfig = Field(default_factory=MineConfig, description="Which candidates are looked at, and how many.")
     pairs: PairsConfig = Field(
         default_factory=PairsConfig, description="What is done about labelled pairs that are suspicious."
     )
@@ -117,6 +117,7 @@ class Config(Section):
         description="The training files to write.",
         json_schema_extra={"default": [{"format": "triplet", "file": "train.jsonl"}]},
     )
+    split: SplitConfig | None = Field(default=None, description="Queries held out of training.")
     engine: EngineConfig = Field(default_factory=EngineConfig, description="What runs the tasks of a stage.")
     publish: PathText | None = Field(
         default=None,
@@ -125,14 +126,13 @@ class Config(Section):
     )
 
     def problems(self) -> Iterator[Problem]:
-        if "://" in self.work_dir:
+        yield from self._place_problems()
+        if self.data.chunks is not None and self.embed.vectors is not None:
             yield Problem(
-                ("work_dir",),
-                "must be a folder of this machine, and is a URL",
-                "Only inputs may be URLs, and publish, which copies the training files to one.",
+                ("embed.vectors", "data.long_documents"),
+                "ready-made vectors are those of whole documents, and data.long_documents is chunk",
+                "Set data.long_documents: keep, or embed.model.",
             )
-        if self.publish is not None and self.publish.startswith(("http://", "https://")):
-            yield Problem(("publish",), "nothing can be written over HTTP", "Use the URL of a store, such as s3://.")
         for name in self.filter.exclude_same:
             if name not in self.data.metadata:
                 carried = ", ".join(self.data.metadata) or "nothing"
@@ -141,25 +141,7 @@ class Config(Section):
                     f"'{name}' is not a carried column (data.metadata: {carried})",
                     f"Add '{name}' to data.metadata.",
                 )
-        k, wanted, skipped = self.mine.k, self.filter.num_negatives, self.filter.range_min
-        if wanted > k:
-            yield Problem(
-                ("filter.num_negatives", "mine.k"),
-                f"{wanted} negatives (filter.num_negatives) cannot come from {k} candidates (mine.k)",
-            )
-        elif skipped + wanted > k:
-            yield Problem(
-                ("filter.range_min", "filter.num_negatives", "mine.k"),
-                f"{skipped} skipped + {wanted} negatives (filter.range_min, filter.num_negatives)"
-                f" cannot come from {k} candidates (mine.k)",
-                f"Set mine.k to {skipped + wanted} or more.",
-            )
-        if self.pairs.max_rank is not None and self.pairs.max_rank > k:
-            yield Problem(
-                ("pairs.max_rank", "mine.k"),
-                f"ranks are known down to {k} (mine.k), and pairs.max_rank is {self.pairs.max_rank}",
-                f"Set mine.k to {self.pairs.max_rank} or more, or pairs.max_rank to at most {k}.",
-            )
+        yield from self._depth_problems()
         if self.engine.kind == "ray" and self.index.device.startswith("cuda"):
             yield Problem(
                 ("index.device", "engine.kind"),
@@ -179,8 +161,67 @@ class Config(Section):
             yield Problem(
                 ("engine.gpus_per_worker",), f"no worker would use its GPU: {why}", "Leave it at auto, or set it to 0."
             )
-        names = [entry.file.casefold() for entry in self.export]
-        for i, name in enumerate(names):
-            if name in names[:i]:
-                first = names.index(name)
-                yield Problem((f"export.{i}.file",), f"{self.export[i].file!r} is also the file of export.{first}")
+        yield from export_problems(self.export, self.filter.num_negatives, split=self.split is not None)
+
+    def _place_problems(self) -> Iterator[Problem]:
+        """The rules about where a run is kept, and copied to."""
+        for key, place in (("work_dir", self.work_dir), ("publish", self.publish or "")):
+            if place.startswith(("http://", "https://")):
+                yield Problem((key,), "nothing can be written over HTTP", "Use the URL of a store, such as s3://.")
+        on_store, engine = "://" in self.work_dir, self.engine
+        if engine.scratch is not None and "://" in engine.scratch:
+            yield Problem(("engine.scratch",), "must be a folder of this machine, and is a URL")
+        elif engine.scratch is not None and not on_store:
+            yield Problem(
+                ("engine.scratch", "work_dir"), "applies only where work_dir is a URL, and it is a folder", "Remove it."
+            )
+        if on_store and engine.kind == "ray" and engine.address != "local" and engine.scratch is None:
+            yield Problem(
+                ("work_dir", "engine.scratch"),
+                "workers on other machines do not see this machine's copy of a work_dir that is a URL",
+                "Set engine.scratch to a folder that all machines share, or engine.address: local.",
+            )
+
+    def _depth_problems(self) -> Iterator[Problem]:
+        """The rules about who names candidates, and about numbers that must come from so many."""
+        mine, wanted, skipped = self.mine, self.filter.num_negatives, self.filter.range_min
+        given = self.data.negatives == "keep"
+        depth = "mine.retrievers" if mine.runs or mine.bm25 else "mine.k"
+        if not mine.retrievers and not given:
+            yield Problem(
+                ("mine.retrievers",), "nothing names candidates", "Write [dense], or set data.negatives: keep."
+            )
+        elif not given and wanted > mine.most:
+            yield Problem(
+                ("filter.num_negatives", "mine.k"),
+                f"{wanted} negatives (filter.num_negatives) cannot come from {mine.most} candidates ({depth})",
+            )
+        elif not given and skipped + wanted > mine.most:
+            yield Problem(
+                ("filter.range_min", "filter.num_negatives", "mine.k"),
+                f"{skipped} skipped + {wanted} negatives (filter.range_min, filter.num_negatives)"
+                f" cannot come from {mine.most} candidates ({depth})",
+                "" if mine.runs or mine.quotas else f"Set mine.k to {skipped + wanted} or more.",
+            )
+        if not mine.bm25 and self.index.bm25 != Bm25Config():
+            cause = "applies only where words are searched, and bm25 is not in mine.retrievers"
+            yield Problem(("index.bm25", "mine.retrievers"), cause, f"Remove it, or add {BM25}.")
+        if mine.dense:
+            if self.pairs.max_rank is not None and self.pairs.max_rank > mine.k:
+                yield Problem(
+                    ("pairs.max_rank", "mine.k"),
+                    f"ranks are known down to {mine.k} (mine.k), and pairs.max_rank is {self.pairs.max_rank}",
+                    f"Set mine.k to {self.pairs.max_rank} or more, or pairs.max_rank to at most {mine.k}.",
+                )
+            return
+        searching = {
+            "pairs.max_rank": self.pairs.max_rank is not None,
+            "index.dense": self.index.dense != "exact",
+            "index.device": self.index.device != "auto",
+        }
+        for key in (name for name, used in searching.items() if used):
+            yield Problem(
+                (key, "mine.retrievers"),
+                "applies only where the vectors are searched, and dense is not in mine.retrievers",
+                f"Remove it, or add {DENSE}.",
+            )

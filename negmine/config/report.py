@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from negmine.config.keys import section_at, split_key, suggest
+from negmine.config.mining import TAGS
 from negmine.config.source import Document, Flaw, KeyPath, Spot
 from negmine.config.values import COMBINATION, WORDED, Problem, found
 from negmine.errors import ConfigError, Where, nearest
@@ -44,6 +45,7 @@ class Finding:
     hint: str = ""
     spot: Spot | None = None
     missing: bool = False
+    secret: bool = False
 
     @property
     def key(self) -> str:
@@ -59,11 +61,13 @@ class Finding:
 def findings(error: ValidationError, document: Document) -> Iterator[Finding]:
     """Everything that validation found, in no particular order."""
     for detail in error.errors(include_url=False):
-        path, kind = tuple(detail["loc"]), detail["type"]
+        detail["loc"] = tuple(part for part in detail["loc"] if part not in TAGS)
+        path, kind = detail["loc"], detail["type"]
         if kind == COMBINATION:
             for problem in detail["ctx"]["problems"]:
                 at = _blamed(path, problem, document)
-                yield Finding(at, problem.text, problem.hint, document.spot(at, key=True))
+                spot = document.spot(at, key=True)
+                yield Finding(at, problem.text, problem.hint, spot, secret=problem.secret)
         elif kind == "too_short" and detail["input"]:
             continue  # its entries have problems of their own
         else:
@@ -79,7 +83,7 @@ def config_error(wrong: list[Finding], document: Document, file: str | None) -> 
     cause = _sentence(first, file)
     if others:
         cause += f" (and {len(others)} more problem{'s' if len(others) > 1 else ''})"
-    lines = [document.snippet(first.spot)] if first.spot else []
+    lines = [document.snippet(first.spot)] if first.spot and not any(finding.secret for finding in wrong) else []
     for other in others:
         where = _where(other, file)
         lines.append(f"{where}: {_sentence(other, file)}" if where else other.text)
@@ -139,7 +143,8 @@ def _words(detail: ErrorDetails) -> tuple[str, str]:
         text, hint = f"expected {_EXPECTED[kind]}, found {found(value)}", _remedy(kind, value)
         section = section_at(tuple(detail["loc"]))
         if kind.startswith("model_") and section is not None and section.example:
-            hint = f"Write {detail['loc'][-1]}: {section.example}, or null."
+            key = detail["loc"][-1]
+            hint = f"Write {section.example}." if isinstance(key, int) else f"Write {key}: {section.example}, or null."
     return text, hint
 
 

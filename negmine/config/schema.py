@@ -54,8 +54,11 @@ def _scalars(section: dict[str, Any], schema: dict[str, Any]) -> list[Row]:
 def _rows(section: dict[str, Any], schema: dict[str, Any], prefix: str) -> Iterator[Row]:
     for name, node in section["properties"].items():
         inner = _section(node, schema)
+        entry = _section(node.get("items", {}), schema)
         if inner is None:
             yield _row(prefix + name, node, section)
+            if entry is not None:
+                yield from _rows(entry, schema, f"{prefix}{name}.N.")
         else:
             if "default" in node:
                 default = _section_default(node["default"], inner)
@@ -88,7 +91,7 @@ def _table(title: str, prefix: str, rows: list[Row]) -> str:
 
 def _section(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
     """The schema of the section a node refers to, or None for a plain value."""
-    for option in (node, *node.get("anyOf", ())):
+    for option in (node, *node.get("anyOf", ()), *node.get("oneOf", ())):
         if "$ref" in option:
             section: dict[str, Any] = schema["$defs"][option["$ref"].rpartition("/")[2]]
             return section
@@ -101,12 +104,16 @@ def _type(node: dict[str, Any]) -> str:
         return " or ".join(_type(option) for option in node["anyOf"])
     if "const" in node:
         return f"`{node['const']}`"
+    if "$ref" in node:
+        return "section"
     if "enum" in node:
         return ", ".join(f"`{choice}`" for choice in node["enum"])
     kind = node.get("type")
     names = {"integer": "whole number", "number": "number", "boolean": "true or false", "null": "null"}
-    if kind == "array":
-        return "list of texts"
+    if kind in ("array", "object"):
+        choices = node.get("items", {}).get("oneOf")
+        listed = f"list of {' or '.join(map(_type, choices))}" if choices else "list of texts"
+        return f"{_type(node['additionalProperties'])} by name" if kind == "object" else listed
     bounds = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
     limits = [f"{sign} {node[key]:g}" for key, sign in bounds if key in node and node[key] < 10**6]
     return " ".join([names.get(str(kind), "text"), ", ".join(limits)]).strip()

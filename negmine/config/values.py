@@ -27,12 +27,14 @@ class Problem:
     """A rule that a config breaks.
 
     ``keys`` are dotted and relative to the section: the first one that the user wrote is
-    where the problem is shown, the first one of all when none was written.
+    where the problem is shown, the first one of all when none was written. ``secret``: what was
+    written may be a password, so its line is not shown.
     """
 
     keys: tuple[str, ...]
     text: str
     hint: str = ""
+    secret: bool = False
 
 
 class Section(BaseModel):
@@ -107,11 +109,40 @@ def _plain_text(value: Any) -> Any:
     return value
 
 
+def _paths(value: Any) -> str | tuple[str, ...]:
+    paths = value if isinstance(value, list | tuple) else [value]
+    for path in paths:
+        if not isinstance(path, str):
+            number = isinstance(path, bool | int | float)
+            raise worded(
+                f"expected a path or a list of paths, found {found(path)}",
+                "Put it in quotes to make it text." if number else "",
+            )
+        _plain_text(path)
+    if not all(paths) or not paths:
+        raise worded("must not be empty")
+    return value if isinstance(value, str) else tuple(paths)
+
+
 Text = Annotated[str, Field(min_length=1)]
 """Text that is not empty."""
 
 PathText = Annotated[str, Field(min_length=1), BeforeValidator(_plain_text)]
 """A path or URL."""
+
+PathTexts = Annotated[
+    str | tuple[str, ...],
+    BeforeValidator(_paths),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+            ]
+        }
+    ),
+]
+"""A path, glob or URL, or a list of them."""
 
 Names = Annotated[tuple[Text, ...], Strict(False)]
 """A list of texts."""

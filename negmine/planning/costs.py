@@ -12,9 +12,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from negmine.config import Config, ExportConfig
+from negmine.config import Config
 from negmine.encoders.batches import TOKENS
 from negmine.planning.machine import Machine
+from negmine.planning.training_files import file_bytes, is_plain, tasks_of_export, texts_in_memory
 from negmine.planning.workload import Model, Workload
 from negmine.retrieval.list_costs import build_products, choose_lists, sample_bytes, search_products
 from negmine.stages.mine import CANDIDATE_BYTES
@@ -24,18 +25,33 @@ BASE = 155 * 10**6
 """Memory of the process with Arrow, numpy and faiss loaded."""
 _TORCH = 550 * 10**6
 """Memory of torch and a model's activations, without its weights, where it was not measured."""
+_HTTP = 35 * 10**6
+"""Memory of the HTTP client and its libraries."""
+_LANGUAGES = 75 * 10**6
+"""Memory of the model that tells languages apart."""
 _SEARCHING = 25 * 10**6
 """Memory that searching takes for its libraries, and filter for its own."""
 _SAMPLED = 2_000
 """Queries that filter chooses its limits on."""
 _ACTIVATIONS = 24
 """Intermediate results of a full batch that stay in memory after batches of many shapes."""
+_LANGUAGES_SECONDS = 0.7
+"""Seconds that it takes to load and to look at some thousand texts."""
 _START = 0.03
 """Seconds that a stage takes at least."""
 _SYNCS = 4
 """Times that a task waits for the disk, which makes its file, its receipt and their names safe."""
 _PASS = 3.5e-10
 """Seconds per byte of a pass over the vectors in memory of the system."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What embed asks of an endpoint: requests, estimated tokens, and their cost; None without a price."""
+
+    requests: int
+    tokens: int
+    cost: float | None
 
 
 @dataclass(frozen=True)
@@ -51,17 +67,19 @@ class Estimate:
     memory_bytes: int | None = None
     seconds: float | None = None
     apart: float = 0.0
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True)
 class Embedding:
     """What embed takes for the texts that have no vector yet: their number, seconds in all and until the
-    model is ready, and memory of the process. None = not known."""
+    model is ready, and memory of the process. None = not known. ``asked`` is for an endpoint."""
 
     texts: int
     seconds: float | None = None
     load: float = 0.0
     memory_bytes: int | None = None
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +95,7 @@ class Facts:
 
     @property
     def candidates(self) -> int:
-        return self.work.queries.count * min(self.config.mine.k, self.work.passages.count)
+        return self.work.queries.count * min(self.config.mine.most, self.work.passages.count)
 
     @property
     def parts(self) -> int:
@@ -120,11 +138,12 @@ def ingest(facts: Facts) -> Estimate:
     work = facts.work
     characters = work.passages.characters + work.queries.characters
     disk = 0.35 * characters + 26 * work.rows
-    seconds = facts.seconds(0.17 + 5.8e-6 * work.rows + 1.7e-8 * characters, disk, 1)
+    seconds = facts.seconds(_LANGUAGES_SECONDS + 0.17 + 5.8e-6 * work.rows + 1.7e-8 * characters, disk, 1)
     return Estimate(
         tasks=1,
         disk_bytes=round(disk),
-        memory_bytes=round(min(4 * characters, 64 * 10**6) + 25 * 10**6 * min(work.rows / 10**4, 1) + 550 * work.rows),
+        memory_bytes=_LANGUAGES
+        + round(min(4 * characters, 64 * 10**6) + 25 * 10**6 * min(work.rows / 10**4, 1) + 550 * work.rows),
         seconds=seconds + work.bytes / facts.machine.read_bytes,
     )
 
@@ -144,6 +163,13 @@ def embed(facts: Facts) -> Estimate:
     found = facts.embedding
     disk = disk + 17 * texts if disk is not None else None
     tasks = sum(math.ceil(t.count / config.part_rows) for t in (work.passages, work.queries))
+    if config.endpoint is not None:
+        # The texts of a part, its vectors, and answers as they arrive: numbers as text and as objects.
+        part = config.part_rows * (2 * work.passages.mean + 8 * (facts.dimension or 1024))
+        sent = config.endpoint.concurrency * config.endpoint.batch_texts * 60 * (facts.dimension or 1024)
+        files = facts.seconds(_START, disk or 0, tasks)
+        known = None if found.seconds is None else found.seconds + files
+        return Estimate(tasks, disk, _HTTP + round(part + sent), known, asked=found.asked)
     total = None if found.memory_bytes is None else max(found.memory_bytes - BASE, 0)
     memory = _TORCH + facts.model.weight_bytes if total is None and facts.model else total
     if memory and facts.dimension:
@@ -197,7 +223,7 @@ def _faiss_index(facts: Facts, flat: Estimate, passages: int, d: int) -> Estimat
 def mine(facts: Facts) -> Estimate:
     config, d = facts.config, facts.dimension
     measured = config.index.recall_target is not None and bool(facts.faiss or facts.lists)
-    tasks, disk = 1 + facts.parts + measured, round(22 * facts.candidates)
+    tasks, disk = 1 + facts.parts + measured + bool(config.mine.runs), round(22 * facts.candidates)
     if d is None:
         return Estimate(tasks, disk)
     passages, queries = facts.work.passages.count, facts.work.queries.count
@@ -210,6 +236,7 @@ def mine(facts: Facts) -> Estimate:
     if facts.faiss:
         memory += passages * (facts.vector_bytes or 0)
     products = search_products(facts.lists, passages, queries) if facts.lists else queries * passages
+    products *= config.mine.dense
     search = 2 * d * products / facts.machine.search_flops
     # Each batch of queries reads the matrix three times: positives, search, exact scores.
     batches = facts.parts * math.ceil(wanted / quarter)
@@ -237,36 +264,19 @@ def filter_(facts: Facts) -> Estimate:
 
 
 def export(facts: Facts) -> Estimate:
-    sizes = [_file_bytes(facts, entry) for entry in facts.config.export]
+    sizes = [file_bytes(facts, entry) for entry in facts.config.export]
     kept = facts.work.queries.count * facts.config.filter.num_negatives
-    files = sum(size / (1 if _plain(e) else 4) for size, e in zip(sizes, facts.config.export, strict=True))
+    files = sum(size / (1 if is_plain(e) else 4) for size, e in zip(sizes, facts.config.export, strict=True))
     disk = files + 40 * kept
-    tasks = len(sizes) + 2
+    tasks = tasks_of_export(facts)
     part = 300 * facts.candidates * facts.part_share
     work = 0.24e-6 * facts.candidates * (len(sizes) + 1) + 2e-6 * kept * len(sizes) + 6e-9 * sum(sizes)
     return Estimate(
         tasks=tasks,
         disk_bytes=round(disk),
-        memory_bytes=2 * _SEARCHING + round(part + 5 * max(sizes) * facts.part_share),
+        memory_bytes=2 * _SEARCHING + round(part + texts_in_memory(facts, max(sizes))),
         seconds=facts.seconds(_START + work, disk, tasks),
     )
-
-
-def _plain(entry: ExportConfig) -> bool:
-    return entry.file.endswith(".jsonl")
-
-
-def _file_bytes(facts: Facts, entry: ExportConfig) -> float:
-    """Bytes of a training file before compression, when every query gets all its negatives."""
-    work, n = facts.work, facts.config.filter.num_negatives
-    passage, query = work.passages.mean + 16, work.queries.mean + 16
-    rows = {
-        "triplet": work.positives * n * (query + 2 * passage),
-        "n-tuple": work.positives * (query + (1 + n) * passage),
-        "labeled-pair": (work.positives + work.queries.count * n) * (query + passage),
-        "labeled-list": work.positives * (query + (1 + n) * passage),
-    }
-    return rows.get(entry.format, rows["n-tuple"])
 
 
 ESTIMATES: Mapping[str, Callable[[Facts], Estimate]] = {

@@ -14,22 +14,12 @@ from typing import Any
 
 from negmine.store.files import write_json
 from negmine.store.manifest import digest_of
+from negmine.store.opening import cache_folder
 
 _LIBRARIES = ("negmine", "numpy", "pyarrow", "faiss-cpu", "sentence-transformers", "transformers", "torch")
 
 Measured = dict[str, float]
 """Numbers by name, all finite and none negative."""
-
-
-def cache_folder() -> Path | None:
-    """Where measurements are kept: ``negmine`` in XDG_CACHE_HOME or ``~/.cache``; None without a home."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    if Path(given).is_absolute():
-        return Path(given) / "negmine"
-    try:
-        return Path.home() / ".cache" / "negmine"
-    except RuntimeError:
-        return None
 
 
 def this_machine() -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from negmine.config import Config, EngineConfig
 from negmine.errors import NegmineError
 from negmine.pipeline import StageStatus, stage_status
+from negmine.planning.asking import endpoint_embedding
 from negmine.planning.costs import BASE, ESTIMATES, Embedding, Estimate, Facts
 from negmine.planning.machine import Note, machine
 from negmine.planning.pace import characters_per_token, measured_pace, token_lengths
@@ -32,6 +32,7 @@ from negmine.stages.base import Job
 from negmine.stages.embed.encoding import encoder_identity, model_folder
 from negmine.store.fetching import fetch_inputs
 from negmine.store.manifest import digest_of
+from negmine.store.opening import open_run
 from negmine.store.workdir import WorkDir
 
 _RETAINED = 0.35
@@ -48,7 +49,8 @@ class PlannedStage:
     """What a run would do about one stage; None where it is not known.
 
     ``tasks`` are those still to be run: 0 for a stage that is current. Costs are of these;
-    ``memory_bytes`` is the peak of the process.
+    ``memory_bytes`` is the peak of the process. What an endpoint is asked for: ``requests``, estimated
+    ``tokens``, and their ``cost`` when ``embed.endpoint.price_per_million_tokens`` is given.
     """
 
     stage: str
@@ -58,6 +60,9 @@ class PlannedStage:
     disk_bytes: int | None = None
     memory_bytes: int | None = None
     seconds: float | None = None
+    requests: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -72,8 +77,8 @@ def plan(config: Config, *, calibrate: bool = False, note: Note = lambda text: N
     measure anew what is known of the machine; ``note`` is told what is measured. Raises InputError
     when the input files cannot be read.
     """
+    config, work = open_run(config, tell=note)
     fetch_inputs(config, note)
-    work = WorkDir(Path(config.work_dir))
     found: dict[str, StageStatus] = {}
     for stage in STAGES.values():
         found[stage.name] = stage_status(stage, config, work, found)
@@ -110,6 +115,7 @@ def _step(status: StageStatus, facts: Facts, estimate: Estimate, resident: int) 
     left, share = _remaining(status, estimate)
     why = status.why if status.stage != "ingest" or facts.work.exact else f"{status.why}; counts are upper bounds"
     seconds = _shared(facts, status.stage, estimate)
+    asked = estimate.asked
     return PlannedStage(
         status.stage,
         status.state,
@@ -118,6 +124,9 @@ def _step(status: StageStatus, facts: Facts, estimate: Estimate, resident: int) 
         round(estimate.disk_bytes * share) if estimate.disk_bytes is not None else None,
         resident + estimate.memory_bytes if estimate.memory_bytes is not None else None,
         round(seconds * share, 2) if seconds is not None else None,
+        round(asked.requests * share) if asked else None,
+        round(asked.tokens * share) if asked else None,
+        round(asked.cost * share, 6) if asked and asked.cost is not None else None,
     )
 
 
@@ -157,7 +166,7 @@ def _facts(config: Config, work: WorkDir, found: Mapping[str, StageStatus], cali
         searched=searched > _LITTLE,
     )
     embedding = None
-    if config.embed.model is not None:
+    if config.embed.vectors is None:
         embedding = _embedding(config, work, found, workload, model, calibrate, note)
     return Facts(config, workload, rates, model, width, embedding)
 
@@ -171,6 +180,8 @@ def _threads(config: Config) -> int | None:
 
 def _workload(config: Config, work: WorkDir, ingest: StageStatus) -> Workload:
     if ingest.state == "current" and ingest.manifest is not None:
+        for name in ("corpus.parquet", "queries.parquet"):
+            work.file(ingest.manifest, name)  # of a URL, they may not be here yet
         return from_run(work.stage("ingest"), ingest.manifest)
     return from_files(config)
 
@@ -191,6 +202,8 @@ def _embedding(
     nothing = Embedding(texts, 0.0, 0.0, 0)
     if status.state == "current" or not texts:
         return nothing
+    if config.embed.endpoint is not None:
+        return endpoint_embedding(config, status, work, kinds)
     earlier = None if calibrate else _seconds_per_text(work, status)
     if earlier is not None:
         first, later = workload.passages.mean, [kind.mean for kind in kinds]

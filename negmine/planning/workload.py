@@ -13,18 +13,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from negmine.config import Config
+from negmine.config.texts import ChunkConfig
 from negmine.encoders.model_files import resolve_model
 from negmine.errors import NegmineError
-from negmine.readers import BadRows, beir_files, read_corpus, read_pairs, read_qrels, read_queries
+from negmine.readers import LABEL_FORMATS, BadRows, read_corpus, read_qrels, read_queries
+from negmine.readers.shards import read_each
 from negmine.readers.vectors import open_vectors
+from negmine.selection.chunking import cut
 from negmine.stages.base import Job
 from negmine.stages.embed.earlier import EarlierVectors, text_digests
 from negmine.stages.embed.stage import DECIDING
+from negmine.stages.ingest.files import Files
+from negmine.stages.ingest.sources import Source
 from negmine.stages.texts import StandingTable, passage_texts
-from negmine.store.fetching import input_file, input_folder
+from negmine.store.fetching import input_file
 from negmine.store.manifest import Manifest
 from negmine.store.tables import iter_batches, to_numpy
-from negmine.text import passage_text
+from negmine.text import Template
 
 CHARACTERS_PER_TOKEN = 4
 """Where no tokenizer tells."""
@@ -109,9 +114,10 @@ def from_run(folder: Path, manifest: Manifest) -> Workload:
     """The workload of a finished ingest: its counts, and lengths from its tables."""
     counts = manifest.counts
     passages, queries = Counting(distinct=False), Counting(distinct=False)
-    for batch in iter_batches(folder / "corpus.parquet", ["title", "text"]):
-        first = pa.table(batch.slice(0, _SAMPLED).to_pydict(), schema=batch.schema)
-        passages.add(passage_texts(first).to_pylist(), _characters(batch["title"]) + _characters(batch["text"]) + 1)
+    template = Template(manifest.made_from["config"]["data.passage_template"])
+    for batch in iter_batches(folder / "corpus.parquet", list(template.names)):
+        texts = passage_texts(pa.Table.from_batches([batch]), template)
+        passages.add(texts[:_SAMPLED].to_pylist(), _characters(texts))
     for batch in iter_batches(folder / "queries.parquet", ["text"]):
         queries.add(batch["text"][:_SAMPLED].to_pylist(), _characters(batch["text"]))
     return Workload(
@@ -131,58 +137,75 @@ def _characters(texts: pa.Array) -> np.ndarray:
 def from_files(config: Config) -> Workload:
     """The workload by the rows of the input files. Raises InputError when they cannot be read."""
     data = config.data
-    if data.pairs is not None:
-        return _pairs(config, input_file(config, data.pairs))
-    if data.path is not None:
-        with input_folder(config, data.path) as folder:
-            files = beir_files(folder, data.split)
-        corpus, queries, qrels = files.corpus, files.queries, files.qrels
-    else:
-        assert data.corpus is not None
-        assert data.queries is not None
-        assert data.qrels is not None
-        corpus, queries, qrels = (input_file(config, text) for text in (data.corpus, data.queries, data.qrels))
-    passages, rows = _corpus(config, corpus)
-    counting, query_rows = Counting(distinct=True), 0
-    for batch in read_queries(queries, data.columns, BadRows("skip")):
-        counting.add(batch.texts)
-        query_rows += len(batch.texts)
+    source = Source.of(config)
+    files = source.files
+    if files.pairs:
+        return _pairs(config, source)
+    passages, rows = _corpus(config, source)
+    counting = Counting(distinct=True)
+    query_rows = _queries(config, source, counting)
     judged: set[str] = set()
     positives = 0
-    for found in read_qrels(qrels, BadRows("skip")):
+    for found in read_each(files.qrels, lambda path: read_qrels(path, BadRows("skip"))):
         good = [query for query, grade in zip(found.query_ids, found.grades, strict=True) if grade >= data.min_grade]
         judged.update(good)
         positives += len(good)
     texts = counting.found()
     used = texts.scaled(min(len(judged), texts.count))
-    size = sum(path.stat().st_size for path in (corpus, queries, qrels))
-    return Workload(passages, used, positives, rows + query_rows + positives, exact=False, bytes=size)
+    return Workload(passages, used, positives, rows + query_rows + positives, exact=False, bytes=_bytes(files))
 
 
-def _pairs(config: Config, path: Path) -> Workload:
-    queries, positives = Counting(distinct=True), Counting(distinct=True)
-    rows, size = 0, path.stat().st_size
-    for batch in read_pairs(path, config.data.columns, BadRows("skip")):
-        queries.add(batch.queries)
-        positives.add([text or "" for text in batch.positive_texts])
-        rows += len(batch.queries)
-    pairs = rows
-    if config.data.corpus is None:
-        corpus = positives.found()
+def _bytes(files: Files) -> int:
+    return sum(path.stat().st_size for path in files.by_key().values())
+
+
+def _queries(config: Config, source: Source, counting: Counting) -> int:
+    """Count the queries of files that hold nothing else; how many rows they have."""
+    rows, columns, skip = 0, config.data.columns, BadRows("skip")
+    for batch in read_each(source.files.queries, lambda path: read_queries(path, columns, skip, source.layout)):
+        counting.add(batch.texts)
+        rows += len(batch.texts)
+    return rows
+
+
+def _pairs(config: Config, source: Source) -> Workload:
+    files = source.files
+    queries, passages = Counting(distinct=True), Counting(distinct=True)
+    rows = pairs = 0
+    template = Template(config.data.passage_template)
+    nothing = dict.fromkeys(template.names, "")
+    for batch in LABEL_FORMATS[source.format].read(files.pairs, source.settings(config), BadRows("skip")):
+        queries.add([text for text in batch.queries if text is not None])
+        columns = {name: [value] * len(batch.texts) for name, value in nothing.items()}
+        passages.add(template.fill({**columns, "title": batch.titles, "text": batch.texts}))
+        rows += len(batch.lines)
+        pairs += batch.ranks.count(0)
+    rows += _queries(config, source, queries)
+    if not files.corpus:
+        corpus = passages.found()
     else:
-        file = input_file(config, config.data.corpus)
-        corpus, more = _corpus(config, file)
-        rows, size = rows + more, size + file.stat().st_size
-    return Workload(corpus, queries.found(), pairs, rows, exact=False, bytes=size)
+        corpus, more = _corpus(config, source)
+        rows += more
+    return Workload(corpus, queries.found(), pairs, rows, exact=False, bytes=_bytes(files))
 
 
-def _corpus(config: Config, path: Path) -> tuple[Texts, int]:
+def _corpus(config: Config, source: Source) -> tuple[Texts, int]:
     """The distinct documents, and the number of rows."""
     texts, rows = Counting(distinct=True), 0
-    for batch in read_corpus(path, config.data.columns, (), BadRows("skip")):
-        texts.add(list(map(passage_text, batch.titles, batch.texts)))
+    data, template = config.data, Template(config.data.passage_template)
+    metadata = [name for name in data.metadata if name in template.names]
+    batches = read_each(
+        source.files.corpus, lambda path: read_corpus(path, data.columns, metadata, BadRows("skip"), source.layout)
+    )
+    for batch in batches:
+        filled = template.fill({"title": batch.titles, "text": batch.texts, **batch.metadata})
+        texts.add(filled if data.chunks is None else [chunk for text in filled for chunk in _cut(text, data.chunks)])
         rows += len(batch.texts)
     return texts.found(), rows
+
+
+def _cut(text: str, chunks: ChunkConfig) -> list[str]:
+    return [text[start:stop] for start, stop in cut(text, chunks.max_chars, chunks.overlap_chars)]
 
 
 def not_embedded(job: Job, manifest: Manifest) -> tuple[Texts, Texts]:
@@ -191,6 +214,7 @@ def not_embedded(job: Job, manifest: Manifest) -> tuple[Texts, Texts]:
     ``manifest`` is that of ingest.
     """
     counts, size = manifest.counts, job.config.embed.part_rows
+    template = Template(job.config.data.passage_template)
     kinds = {"corpus": ("passages", "passage"), "queries": ("distinct_queries", "query")}
     found = []
     for kind, (count, number) in kinds.items():
@@ -198,8 +222,9 @@ def not_embedded(job: Job, manifest: Manifest) -> tuple[Texts, Texts]:
         earlier = EarlierVectors(job, kind, DECIDING)
         missing = Counting(distinct=False)
         for start in range(0, counts[count], size):
-            rows = table.slice(start, min(start + size, counts[count]), ["title", "text"][kind == "queries" :])
-            texts = (passage_texts(rows) if kind == "corpus" else rows["text"]).to_pylist()
+            columns = list(template.names) if kind == "corpus" else ["text"]
+            rows = table.slice(start, min(start + size, counts[count]), columns)
+            texts = (passage_texts(rows, template) if kind == "corpus" else rows["text"]).to_pylist()
             known = earlier.known(text_digests(texts))
             missing.add([text for text, there in zip(texts, known, strict=True) if not there])
         found.append(missing.found())
@@ -245,6 +270,8 @@ def _number(file: Path, key: str) -> int | None:
 def dimension(config: Config, model: Model | None, embedded: Manifest | None) -> int | None:
     """Dimensions of the vectors, as far as anything tells."""
     found = model.dimension if model else None
+    if config.embed.endpoint is not None:
+        found = config.embed.endpoint.dimensions
     if config.embed.vectors is not None:
         found = open_vectors(input_file(config, config.embed.vectors.corpus), "doc_id").dimension
     elif found is None and embedded is not None:

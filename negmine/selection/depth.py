@@ -7,11 +7,11 @@ import numpy as np
 from negmine.arrays import positions
 
 
-def within_depth(query: np.ndarray, excluded: np.ndarray, k: int) -> np.ndarray:
+def within_depth(query: np.ndarray, excluded: np.ndarray, k: int | np.ndarray) -> np.ndarray:
     """Mask (n,) of each query's list down to its ``k``-th passage that is not excluded.
 
     ``query`` (n,) is grouped and best first; ``excluded`` (n,) marks passages that can never be
-    negatives: they take no place of the ``k``.
+    negatives: they take no place of the ``k``, which may also be one for each row (n,).
     """
     counted = np.cumsum(~excluded)
     before_query = np.zeros(len(query), np.int64)

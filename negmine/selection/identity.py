@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 EXCLUSION_REASONS = ("positive", "positive_text", "query_text")
-"""In order of precedence: labelled itself, text of a positive, text of the query."""
+"""In order of precedence: labelled itself or part of what is, text of a positive, text of the query."""
 
 
 def digest_array(digests: Sequence[bytes]) -> np.ndarray:

@@ -38,7 +38,7 @@ KEPT = _CODE["kept"]
 
 EXPLANATIONS = {
     "kept": "a negative of the query",
-    "positive": "the passage is labelled as a positive of the query",
+    "positive": "the passage is labelled as a positive of the query, or is part of a document that is",
     "positive_text": "its text equals that of a positive, under another id",
     "query_text": "its text equals the query",
     "absolute_margin": "score + filter.absolute_margin > reference",

@@ -69,8 +69,7 @@ class Run:
 
     def files(self, stage: str, prefix: str) -> list[Path]:
         """The files of a finished stage whose path starts with ``prefix``, in order, verified."""
-        manifest = self.manifest(stage)
-        return [self.work.file(manifest, part.path) for part in manifest.parts if part.path.startswith(prefix)]
+        return self.work.files(self.manifest(stage), prefix)
 
     def resource(self, name: str, build: Callable[[], T]) -> T:
         """Something expensive that tasks of one process share, such as a loaded model."""
@@ -163,6 +162,10 @@ class Stage(ABC):
 
         ``counts`` are those of a current ingest, None before there is one.
         """
+
+    def notes(self, config: Config) -> Sequence[str]:
+        """What people are told when the stage is about to run."""
+        return ()
 
     def runs_model(self, config: Config) -> bool:
         """Whether its tasks run a model: they belong where there is a GPU, if anywhere."""

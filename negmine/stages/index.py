@@ -1,4 +1,4 @@
-"""index: the structures that search reads. A flat matrix always; lists or a faiss index when asked for."""
+"""index: the structures that search reads. A flat matrix always; lists, a faiss index or BM25 when asked for."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import numpy as np
 from negmine.config import Config
 from negmine.errors import ConfigError, InputError
 from negmine.retrieval.list_costs import TRAIN_ROWS, choose_lists, sample_bytes
+from negmine.stages import lexical
 from negmine.stages.base import Job, Stage, Task, ranges
 from negmine.stages.vectors import block_rows, embedded, flat_vectors, similarity
+from negmine.store.digests import DigestCache
 from negmine.store.manifest import Manifest
 from negmine.store.vectors import SEGMENT_ROWS, FlatVectors
 
@@ -24,7 +26,8 @@ _ADDED_ROWS = 4096
 
 
 class IndexStage(Stage):
-    """One task per segment of the matrix; then those that build the lists or the faiss index."""
+    """A task per segment of the matrix, and per range of passages whose words are counted; then those that build
+    the lists, the faiss index or that of BM25."""
 
     name = "index"
     unit = "passages"
@@ -32,15 +35,23 @@ class IndexStage(Stage):
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"embed": ("corpus",)}
 
     def keys_used(self, config: Config) -> tuple[str, ...]:
-        return ("index.dense",) if config.index.dense in ("exact", "auto") else self.keys
+        words = ("index.bm25",) if config.mine.bm25 else ()
+        return (*(("index.dense",) if config.index.dense in ("exact", "auto") else self.keys), *words)
+
+    def identity(self, config: Config, digests: DigestCache) -> Mapping[str, Mapping[str, Any]]:
+        libraries = lexical.identity(config)
+        return {"libraries": libraries} if libraries else {}
 
     def decided(self, config: Config, upstream: Mapping[str, Manifest]) -> Mapping[str, Mapping[str, Any]]:
+        texts = upstream["ingest"].outputs["passage_texts"]
+        words = {"words": {"ingest passage_texts": texts}} if config.mine.bm25 else {}
         if config.index.dense != "auto":
-            return {}
+            return words
         lists = _lists(config, upstream["ingest"], upstream["embed"])
-        return {"index": {"lists": lists, "seed": config.seed if lists else None}}
+        return {**words, "index": {"lists": lists, "seed": config.seed if lists else None}}
 
     def check(self, config: Config, counts: Mapping[str, Any] | None) -> None:
+        lexical.check(config)
         factory = config.index.dense
         if factory in ("exact", "auto"):
             return
@@ -69,7 +80,10 @@ class IndexStage(Stage):
         if search["method"] == "lists":
             _refuse_lists_beyond_memory(job, search["lists"])
         segments = ranges(passages, SEGMENT_ROWS, "vectors")
-        yield segments
+        counts = lexical.count_tasks(passages) if job.config.mine.bm25 else []
+        yield [*segments, *counts]
+        if counts:
+            yield [lexical.merge_task(counts)]
         args = {"segments": [f"{task.name}.npy" for task in segments], "passages": passages}
         if search["method"] == "faiss":
             yield [Task("dense", args, passages)]
@@ -81,6 +95,8 @@ class IndexStage(Stage):
         job.facts["search"] = _search(job)
         if task.name.startswith("vectors-"):
             return _flatten(task, job)
+        if task.name.startswith("bm25"):
+            return lexical.execute(task, job)
         source = flat_vectors(job, [job.own(path) for path in task.args["segments"]])
         {"dense": _build, "centroids": _train, "lists": _fill}[task.name](task, job, source)
         return {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,7 +106,7 @@ def sweep(config: Config, over: Sequence[Axis]) -> Sweep:
         return _evaluated(Run(config, work), tuple(over), current, grid)
 
     made_from = [(name, *read) for name in ("mine", "index") for read in STAGES[name].reads.items()]
-    return steady(Path(config.work_dir), _STAGES, made_from, read)
+    return steady(config, _STAGES, made_from, read)
 
 
 def _evaluated(run: Run, over: tuple[Axis, ...], current: Setting, grid: Sequence[Setting]) -> Sweep:

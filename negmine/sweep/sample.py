@@ -13,7 +13,7 @@ from negmine.selection.verdicts import NearDuplicates
 from negmine.stages.base import Run
 from negmine.stages.filter.calibrating import risk_of
 from negmine.stages.filter.loading import near_duplicates_among, queries_of
-from negmine.stages.filter.sampling import Samples, candidates_of
+from negmine.stages.filter.sampling import Samples, candidates_of, mined_depth
 from negmine.store.tables import read_columns, to_numpy
 
 MOST_QUERIES = 20_000
@@ -33,7 +33,7 @@ class Sample:
         self.run = run
         _check_columns(run)
         keys = to_numpy(queries_of(run).column("id_hash"))
-        depth = run.manifest("mine").made_from["config"]["mine.k"]
+        depth = mined_depth(run)
         most = max(min(MOST_QUERIES, MOST_CANDIDATES // depth), 1)
         self.queries_of_run = len(keys)
         self.numbers = np.sort(np.argsort(keys, kind="stable")[:most])

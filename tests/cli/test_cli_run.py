@@ -22,7 +22,7 @@ def test_json_is_the_only_thing_on_stdout(project, process):
     shown = process("run", "--json")
     assert shown.code == 0
     assert shown.out.count("\n") == 1
-    assert list(shown.json) == ["stages", "exports", "published"]
+    assert list(shown.json) == ["stages", "exports", "published", "quality"]
 
 
 def test_json_says_of_each_stage_what_was_done(project, call):

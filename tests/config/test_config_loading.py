@@ -164,7 +164,7 @@ def test_anchors_and_merges_work(folder: Path) -> None:
         "format": "triplet",
         "file": "b.jsonl",
         "scores": True,
-        "shard_rows": None,
+        **dict.fromkeys(("shard_rows", "negatives_per_row", "one_positive_per_row", "prompt", "type", "passage_role")),
     }
 
 

@@ -216,9 +216,16 @@ def test_get_reads_a_dotted_key() -> None:
 
 def test_get_gives_plain_values() -> None:
     """Sections and lists come as what JSON knows."""
-    entry = {"format": "triplet", "file": "train.jsonl", "scores": False, "shard_rows": None}
+    unset = ("shard_rows", "negatives_per_row", "one_positive_per_row", "prompt", "type", "passage_role")
+    entry = {"format": "triplet", "file": "train.jsonl", "scores": False, **dict.fromkeys(unset)}
     assert get(config(), "export") == [entry]
-    assert get(config(), "mine") == {"k": 100, "part_queries": 4096}
+    assert get(config(), "mine") == {
+        "k": 100,
+        "fusion": "none",
+        "quotas": {},
+        "part_queries": 4096,
+        "retrievers": ["dense"],
+    }
     assert get(config(data={"path": "d"}), "data.metadata") == []
 
 

@@ -46,7 +46,7 @@ from negmine.selection.identity import digest_array, excluded_passages
 from negmine.selection.verdicts import KEPT, reference_scores, verdicts
 from negmine.stages.filter import rules_of
 from negmine.text import id_hash, text_digest, text_key
-from negmine.writers import FORMATS, Groups
+from negmine.writers import FORMATS, Cells, Groups, Options
 
 Columns = dict[str, list[Any]]
 Vectors = Mapping[str, np.ndarray]
@@ -223,11 +223,13 @@ def our_rows(problem: Problem, parameters: Parameters, *, seed: int = 0) -> Colu
     config = our_config(problem, {**our_sections(problem, parameters), "seed": seed})
     groups = _mined(problem, config)
     layout = FORMATS[parameters.output_format]
-    rows = layout.rows(groups, parameters.num_negatives)
-    anchors = pa.array(problem.queries, pa.large_string()).take(pa.array(rows.query))
-    passages = pa.array(problem.passages, pa.large_string()).take(pa.array(rows.passage(groups)))
-    scores = rows.score(groups) if parameters.output_scores else None
-    return layout.table(rows, anchors, passages, scores).to_pydict()
+    wanted = parameters.num_negatives if layout.name == "n-tuple" else None
+    options = Options(scores=parameters.output_scores, negatives=wanted)
+    anchors, passages = (pa.array(texts, pa.large_string()) for texts in (problem.queries, problem.passages))
+    (member,) = layout.members
+    rows = member.rows(groups, options)
+    cells = Cells(rows, groups, lambda texts: texts, lambda name: anchors, lambda numbers, name: passages.take(numbers))
+    return member.table(rows, cells, options).to_pydict()
 
 
 def _mined(problem: Problem, config: Config) -> Groups:

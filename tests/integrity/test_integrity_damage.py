@@ -11,6 +11,7 @@ import pytest
 from small_run import STAGES, negmine
 
 from negmine.errors import ArtifactError
+from negmine.writers.histogram import can_draw
 
 FILES = (
     *(f"ingest/{name}" for name in ("corpus.parquet", "queries.parquet", "positives.parquet", "excluded.parquet")),
@@ -31,6 +32,7 @@ FILES = (
     "export/lists.parquet",
     "export/provenance.parquet",
     "export/README.md",
+    *(["export/scores.png"] if can_draw() else []),
     *(f"{stage}/manifest.json" for stage in STAGES),
 )
 

@@ -26,6 +26,8 @@ FROM_EMBED, FROM_INDEX, FROM_MINE = STAGES[1:], STAGES[2:], STAGES[3:]
 FROM_FILTER, EXPORT = STAGES[4:], STAGES[5:]
 NONE: tuple[str, ...] = ()
 RANDOM = "filter.sampling_strategy=random"
+CHUNKED = ("data.long_documents=chunk", "data.chunk={max_chars: 60, overlap_chars: 20}")
+GUARDED = ("data.eval_guard={files: ['{folder}/guard.jsonl']}",)
 SOFTMAX, SIMANS = "filter.sampling_strategy=softmax", "filter.sampling_strategy=simans"
 
 
@@ -50,8 +52,15 @@ CASES = (
     Case("memory_limit", "1GB", NONE),
     Case("threads", "1", NONE),
     Case("data.format", "pairs", NONE),
+    Case("data.format", "pairs", ALL, "triplets"),
     Case("data.path", "{folder}/copy/beir", NONE, "beir"),
     Case("data.pairs", "{folder}/copy/pairs.jsonl", NONE),
+    Case("data.pairs", "{folder}/shards", ALL),
+    Case("data.pairs", "{folder}/copy/shards", NONE, given=("data.pairs={folder}/shards",)),
+    Case("data.pairs", "{folder}/shards/*-0*.jsonl", ALL, given=("data.pairs={folder}/shards",)),
+    Case("data.dataset.name", "{folder}/copy/set", NONE, "dataset"),
+    Case("data.dataset.config", "b", ALL, "dataset"),
+    Case("data.split", "validation", ALL, "dataset"),
     Case("data.corpus", "{folder}/copy/corpus.jsonl", NONE),
     Case("data.queries", "{folder}/copy/beir/queries.jsonl", NONE, "qrels"),
     Case("data.qrels", "{folder}/copy/beir/qrels/train.tsv", NONE, "qrels"),
@@ -60,11 +69,23 @@ CASES = (
     Case("data.columns.anchor", "question", ALL),
     Case("data.columns.positive", "answer", ALL),
     Case("data.columns.positive_id", "answer_id", ALL),
+    Case("data.columns.negative", "worse", ALL, "triplets"),
+    Case("data.columns.negative_id", "worse_id", ALL, "triplets"),
+    Case("data.columns.passage", "documents", ALL, "labeled"),
+    Case("data.columns.label", "grade", ALL, "labeled"),
     Case("data.columns.doc_id", "id", ALL),
     Case("data.columns.text", "body", ALL),
     Case("data.columns.title", "heading", ALL),
     Case("data.metadata", "[text2]", ALL),
+    Case("data.passage_template", "'{text}'", ALL),
+    Case("data.long_documents", "chunk", ALL),
+    Case("data.chunk.max_chars", "70", ALL, given=CHUNKED),
+    Case("data.chunk.overlap_chars", "30", ALL, given=CHUNKED),
+    Case("data.eval_guard.files", "['{folder}/copy/guard.jsonl']", NONE, given=GUARDED),
+    Case("data.eval_guard.columns", "[other]", ALL, given=GUARDED),
+    Case("data.eval_guard.action", "error", ALL, given=GUARDED),
     Case("data.min_grade", "2", ALL, "beir"),
+    Case("data.negatives", "keep", ALL, "triplets"),
     Case("data.on_bad_row", "skip", ALL),
     Case("embed.model", "{folder}/copy/model", NONE),
     Case("embed.backend", "onnx", FROM_EMBED),
@@ -84,6 +105,19 @@ CASES = (
     Case("embed.store_dtype", "float16", FROM_EMBED),
     Case("embed.part_rows", "7", FROM_EMBED),
     Case("embed.trust_remote_code", "true", FROM_EMBED),
+    Case("embed.endpoint.url", "http://elsewhere.example/v1", NONE, "endpoint"),
+    Case("embed.endpoint.model", "other", FROM_EMBED, "endpoint"),
+    Case("embed.endpoint.revision", "v2", FROM_EMBED, "endpoint"),
+    Case("embed.endpoint.api_key_env", "SOME_KEY", NONE, "endpoint"),
+    Case("embed.endpoint.dimensions", "8", FROM_EMBED, "endpoint"),
+    Case("embed.endpoint.encoding_format", "base64", NONE, "endpoint"),
+    Case("embed.endpoint.batch_tokens", "100", NONE, "endpoint"),
+    Case("embed.endpoint.batch_texts", "3", NONE, "endpoint"),
+    Case("embed.endpoint.concurrency", "2", NONE, "endpoint"),
+    Case("embed.endpoint.timeout", "5", NONE, "endpoint"),
+    Case("embed.endpoint.retries", "0", NONE, "endpoint"),
+    Case("embed.endpoint.price_per_million_tokens", "0.1", NONE, "endpoint"),
+    Case("embed.query_prompt", "'query: '", FROM_EMBED, "endpoint"),
     Case("embed.vectors.corpus", "{folder}/copy/corpus.npy", NONE, "vectors"),
     Case("embed.vectors.queries", "{folder}/copy/queries.npy", NONE, "vectors"),
     Case("index.dense", "Flat", FROM_INDEX),
@@ -96,6 +130,7 @@ CASES = (
     Case("seed", "5", NONE, given=("index.dense=auto",)),
     Case("seed", "5", FROM_INDEX, given=("index.dense='IVF2,Flat'",)),
     Case("mine.k", "9", FROM_MINE),
+    Case("mine.retrievers", "[dense, {run: '{folder}/corpus.jsonl', name: a}]", FROM_MINE),
     Case("mine.part_queries", "3", FROM_MINE),
     Case("pairs.max_rank", "9", FROM_FILTER),
     Case("pairs.action", "drop", FROM_FILTER),
@@ -134,11 +169,16 @@ CASES = (
     Case("engine.cpus_per_worker", "2", NONE, given=("engine.kind=ray",)),
     Case("engine.gpus_per_worker", "1", NONE, given=("engine.kind=ray",)),
     Case("engine.retries", "0", NONE, given=("engine.kind=ray",)),
+    Case("engine.scratch", "{folder}/scratch", NONE, given=("work_dir=memory://shelf/scratch",)),
     Case("export", "[{format: triplet, file: other.jsonl}]", EXPORT),
+    Case("split", "{dev: 0.3}", EXPORT),
+    Case("split.dev", "0.4", EXPORT, given=("split={dev: 0.3}",)),
+    Case("seed", "5", EXPORT, given=("split={dev: 0.3}",)),
     Case("publish", "memory://elsewhere", NONE),
 )
-SECTIONS = {"filter.risk", "filter.near_duplicates"}
+SECTIONS = {"filter.risk", "filter.near_duplicates", "split"}
 UNTRIED = {
+    "data.dataset.revision": "applies to the hub alone; the files that it leads to count by their bytes",
     "work_dir": "another folder is another run; that a run can be moved is tested with the folder",
 }
 
@@ -161,6 +201,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, patched: pytest.MonkeyPatch
         (place / "model" / "config.json").write_text('{"layers": 2}')
         (place / "model" / "weights.bin").write_bytes(b"0123456789")
         _write_beir(place / "beir")
+        _write_sets(place)
+        _write_layouts(place)
     vectors, data = "vectors: {corpus: corpus.npy, queries: queries.npy}", "{pairs: pairs.jsonl, corpus: corpus.jsonl}"
     files = "{queries: beir/queries.jsonl, corpus: beir/corpus.jsonl, qrels: beir/qrels/train.tsv}"
     with_model = text.replace(vectors, "model: ./model")
@@ -168,6 +210,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, patched: pytest.MonkeyPatch
         "vectors": text,
         "model": with_model,
         "hub": text.replace(vectors, "model: some/model"),
+        "endpoint": text.replace(vectors, "endpoint: {url: 'http://localhost:1', model: m}"),
+        "dataset": with_model.replace("pairs: pairs.jsonl", "dataset: {name: ./set, config: a}"),
+        "triplets": with_model.replace("pairs: pairs.jsonl", "format: triplets, pairs: triplets.jsonl"),
+        "labeled": with_model.replace("pairs: pairs.jsonl", "format: labeled, pairs: labeled.jsonl"),
         "beir": with_model.replace(data, "{path: beir}"),
         "qrels": with_model.replace(data, files),
     }.items():
@@ -191,12 +237,49 @@ def _write_beir(folder: Path) -> None:
         (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
 
 
+def _write_layouts(folder: Path) -> None:
+    """The pairs with a negative, and with labels; texts of an evaluation set."""
+    pairs = [json.loads(line) for line in (folder / "pairs.jsonl").read_text().splitlines()]
+    for name, rows in {
+        "triplets": [{**pair, "negative": "passage 39", "worse": "passage 38"} for pair in pairs],
+        "guard": [{"query": "a question of the test set", "other": "another"}],
+        "labeled": [
+            {"anchor": pair["anchor"], "text": text, "label": 1, "grade": 2}
+            for pair in pairs
+            for text in ([pair["positive"]] if isinstance(pair["positive"], str) else pair["positive"])
+        ],
+    }.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _write_sets(folder: Path) -> None:
+    """The pairs in two shards, and a dataset with configurations a and b, of which a has two splits."""
+    lines = (folder / "pairs.jsonl").read_text().splitlines(keepends=True)
+    for path, rows in {
+        "shards/part-01.jsonl": lines[:3],
+        "shards/part-10.jsonl": lines[3:],
+        "set/a/train.jsonl": lines,
+        "set/a/validation.jsonl": lines[:-1],
+        "set/b/train.jsonl": lines[1:],
+    }.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("".join(rows))
+    (folder / "set" / "README.md").write_text(
+        "---\nconfigs:\n- {config_name: a, data_dir: a}\n- {config_name: b, data_dir: b}\n---\n"
+    )
+
+
 def finished(folder: Path, base: str, *given: str) -> tuple[str, ...]:
     """Overrides of a run of this layout and these settings that is done."""
     number = abs(hash(given)) if given else 0
-    overrides = (*given, f"work_dir={folder / 'runs' / f'{base}-{number}'}")
+    given = _placed(folder, *given)
+    overrides = (f"work_dir={folder / 'runs' / f'{base}-{number}'}", *given)
     run(load_config(folder / f"{base}.yaml", overrides), executor=LocalExecutor())
     return overrides
+
+
+def _placed(folder: Path, *overrides: str) -> tuple[str, ...]:
+    return tuple(override.replace("{folder}", str(folder)) for override in overrides)
 
 
 def stale(stages: list[StageStatus]) -> tuple[str, ...]:
@@ -207,20 +290,20 @@ def stale(stages: list[StageStatus]) -> tuple[str, ...]:
 def test_a_changed_key_makes_the_stages_stale_that_use_it(folder: Path, case: Case) -> None:
     """These stages and no other; `status` names the key (or the file it leads to)."""
     overrides = finished(folder, case.base, *case.given)
-    change = f"{case.key}={case.value.replace('{folder}', str(folder))}"
+    (change,) = _placed(folder, f"{case.key}={case.value}")
     stages = status(load_config(folder / f"{case.base}.yaml", (*overrides, change)))
     assert stale(stages) == case.stale
     if case.stale:
         why = next(stage.why for stage in stages if stage.state != "current")
-        assert case.key in why or case.key == "data.split", why
+        assert case.key in why or case.key in ("data.split", "data.dataset.config"), why
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.key}={case.value}")
 def test_every_case_changes_its_key(folder: Path, case: Case) -> None:
     """A case whose value is the default would prove nothing."""
-    file = folder / f"{case.base}.yaml"
-    change = f"{case.key}={case.value.replace('{folder}', str(folder))}"
-    assert get(load_config(file, case.given), case.key) != get(load_config(file, (*case.given, change)), case.key)
+    file, given = folder / f"{case.base}.yaml", _placed(folder, *case.given)
+    (change,) = _placed(folder, f"{case.key}={case.value}")
+    assert get(load_config(file, given), case.key) != get(load_config(file, (*given, change)), case.key)
 
 
 def test_every_key_has_a_case() -> None:
@@ -304,3 +387,9 @@ def test_a_key_that_another_version_does_not_know_is_a_reason() -> None:
     assert differences(old, new) == ["b is new in this version"]
     assert differences(new, old) == ["b is gone in this version"]
     assert differences(new, new) == []
+
+
+def test_another_layout_of_files_is_the_one_reason() -> None:
+    """Keys that came with the new version say no more."""
+    old, new = {"schema": {"version": 1}, "config": {}}, {"schema": {"version": 2}, "config": {"b": 1}}
+    assert differences(old, new) == ["a version of negmine made it whose files are laid out otherwise"]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from negmine.planning import kept as module
-from negmine.planning.kept import cache_folder, kept
+from negmine.planning.kept import kept
+from negmine.store.opening import cache_folder
 
 
 class Measuring:

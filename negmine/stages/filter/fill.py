@@ -47,6 +47,8 @@ def random_rows(run: Run, rules: Rules, part: MinedPart, kept: np.ndarray, wante
         "query_id": part.named["query_id"].combine_chunks().take(pa.array(row)),
         "doc_id": doc_ids.take(pa.array(chosen)),
         "retriever": ["random"] * n,
+        "retrievers": [["random"]] * n,
+        "ranks": [[None]] * n,
         "score": score,
         "reference": part.candidates.reference[row],
         "verdict": ["kept"] * n,

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from negmine.arrays import find_pairs
-from negmine.selection.pairs import is_low
+from negmine.selection.pairs import beaten_by, is_low
 from negmine.stages.base import Run
 from negmine.store.tables import read_columns, rows_between, to_numpy
 
@@ -44,6 +44,19 @@ def trusted(query: np.ndarray, staying: np.ndarray, queries: int) -> np.ndarray:
 def ranks_of(positives: pa.Table) -> np.ndarray:
     """Where each positive was found, infinite when it was not: float64 (p,)."""
     return to_numpy(pc.fill_null(positives["rank"].cast(pa.float64()), np.inf))
+
+
+def ranks_among(
+    run: Run, positives: pa.Table, of_query: np.ndarray, query: np.ndarray, score: np.ndarray
+) -> np.ndarray:
+    """The same where the vectors were searched; else the place of each positive among the candidates that may
+    be negatives of its query, by score: float64 (p,).
+
+    ``query`` and ``score`` (n,) are those candidates', ``of_query`` (p,) numbers the positives' queries as they do.
+    """
+    if run.config.mine.dense:
+        return ranks_of(positives)
+    return 1.0 + beaten_by(query, score, of_query, to_numpy(positives["score"]))
 
 
 def ranked_low(run: Run, positives: pa.Table) -> np.ndarray:

@@ -17,9 +17,10 @@ from negmine.selection.identity import EXCLUSION_REASONS
 from negmine.selection.near_duplicates import near_duplicates
 from negmine.selection.verdicts import NearDuplicates, reference_scores
 from negmine.stages.base import Run
-from negmine.stages.filter.labels import positives_of, ranks_of, stays, trusted
+from negmine.stages.filter.labels import positives_of, ranks_among, stays, trusted
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.tables import read_columns, rows_between, to_numpy
+from negmine.text import Template
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,19 @@ def load_part(run: Run, name: str, start: int, stop: int, exclude_same: Sequence
     scores = to_numpy(positives["score"])[used]
     reference = reference_scores(of_query[used], scores, run.config.filter.reference, stop - start)
     named = queries_of(run).slice(start, stop, ["query_id", "id_hash"])
+    score, excluded = to_numpy(table["score"]), excluded_codes(run, start, stop, query, passage)
+    rival = excluded == 0
+    ranks = ranks_among(run, positives, of_query, query[rival], score[rival])
     candidates = Candidates(
         query=query,
         passage=passage,
         rank=to_numpy(table["rank"]),
-        score=to_numpy(table["score"]),
+        score=score,
         positive_similarity=to_numpy(table["positive_similarity"]),
-        excluded=excluded_codes(run, start, stop, query, passage),
+        excluded=excluded,
         passage_key=passage_keys(run)[passage],
         reference=reference,
-        positive_rank=_best(of_query[used], ranks_of(positives)[used], stop - start),
+        positive_rank=_best(of_query[used], ranks[used], stop - start),
         query_key=to_numpy(named["id_hash"]),
         same=tuple(same_value(run, column, query, passage, of_query, of_passage) for column in exclude_same),
     )
@@ -95,6 +99,7 @@ def near_duplicates_among(
 ) -> NearDuplicates:
     """The same for positives that are given: query (ascending, as in ``candidates``) and passage (p,)."""
     offsets = np.searchsorted(of_query, np.arange(candidates.queries + 1))
+    template = Template(run.config.data.passage_template)
 
     def near(rows: np.ndarray) -> np.ndarray:
         query = candidates.query[rows]
@@ -104,7 +109,7 @@ def near_duplicates_among(
         positive = of_passage[np.arange(len(which)) - first[which] + offsets[query][which]]
         candidate = candidates.passage[rows][which]
         numbers, place = np.unique(np.concatenate([candidate, positive]), return_inverse=True)
-        texts = passage_texts(passages_of(run).take(numbers, ["title", "text"])).to_pylist()
+        texts = passage_texts(passages_of(run).take(numbers, list(template.names)), template).to_pylist()
         found = near_duplicates(texts, place[: len(which)], texts, place[len(which) :], jaccard)
         return np.bincount(which[found], minlength=len(rows)) > 0
 

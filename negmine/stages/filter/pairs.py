@@ -42,7 +42,7 @@ def audit(job: Job) -> Mapping[str, int]:
             dropped += int(gone.sum())
             queries_dropped += int((np.bincount(query[~gone], minlength=stop - start) == 0).sum())
             ranks.append(ranks_of(table))
-            worst = _worst(pa.concat_tables([worst, table]))
+            worst = _worst(pa.concat_tables([worst, table]), searched=job.config.mine.dense)
             if writer is not None:
                 writer.write_table(table)
                 output.rows = writer.rows
@@ -55,7 +55,7 @@ def audit(job: Job) -> Mapping[str, int]:
         "suspicious": suspicious,
         "dropped": dropped,
         "queries_dropped": queries_dropped,
-        "share_not_retrieved": float(np.isinf(rank).mean()),
+        "share_not_retrieved": float(np.isinf(rank).mean()) if job.config.mine.dense else None,
         "median_rank": pairs.median_rank(rank),
         "worst": worst.drop_columns(["shared_by", "dropped", "query", "passage"]).to_pylist(),
     }
@@ -79,7 +79,7 @@ def _judged(job: Job, name: str, start: int, stop: int, serves: np.ndarray) -> t
     rank, passage = ranks_of(positives), to_numpy(positives["passage"])
     beaten = _beaten(job, name, start, stop, positives)
     found = pairs.findings(
-        rank,
+        rank if job.config.mine.dense else np.ones(len(rank)),  # without a search none is missing from it
         ranked_low(job, positives),
         beaten,
         serves[passage],
@@ -121,8 +121,9 @@ def _same_text(job: Job, start: int, stop: int, positives: pa.Table) -> np.ndarr
     return among(job, positives, to_numpy(rows["query"]), to_numpy(rows["passage"]))
 
 
-def _worst(table: pa.Table) -> pa.Table:
-    """The worst of the pairs that are beaten or not retrieved."""
-    table = table.filter(pc.or_(pc.greater(table["beaten_by"], 0), pc.is_null(table["rank"])))
+def _worst(table: pa.Table, *, searched: bool) -> pa.Table:
+    """The worst of the pairs that are beaten or, where there was a search, not retrieved."""
+    missed = pc.and_(pc.is_null(table["rank"]), pa.scalar(searched))
+    table = table.filter(pc.or_(pc.greater(table["beaten_by"], 0), missed))
     order = pairs.worst_first(ranks_of(table), to_numpy(table["beaten_by"]), to_numpy(table["score"]))
     return table.take(pa.array(order[:_WORST_LISTED]))

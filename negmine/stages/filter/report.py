@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from negmine.selection.verdicts import reason_names
@@ -29,12 +31,14 @@ def report(job: Job, parts: Sequence[str], queries: int) -> Mapping[str, int]:
     margins: list[np.ndarray] = []
     scores: list[np.ndarray] = []
     risks: list[np.ndarray] = []
+    by_retriever = _ByRetriever()
     for part in parts:
-        columns = ["query", "passage", "reason", "score", "reference", "risk"]
+        columns = ["query", "passage", "reason", "score", "reference", "risk", "retrievers"]
         for batch in iter_batches(job.own(part), columns, rows=1 << 20):
             for entry in pc.value_counts(batch["reason"]).to_pylist():
                 reasons[entry["values"]] += entry["counts"]
             taken = batch.filter(pc.equal(batch["reason"], "kept"))
+            by_retriever.add(batch["retrievers"], taken["retrievers"])
             kept += np.bincount(to_numpy(taken["query"]), minlength=queries)
             used += np.bincount(to_numpy(taken["passage"]), minlength=len(used))
             scores.append(to_numpy(taken["score"]))
@@ -53,6 +57,7 @@ def report(job: Job, parts: Sequence[str], queries: int) -> Mapping[str, int]:
         "queries_without_any": int((kept == 0).sum()),
         "candidates": sum(reasons.values()),
         "reasons": reasons,
+        "retrievers": by_retriever.summary(),
         "score": _summary(np.concatenate(scores)),
         "margin": _summary(np.concatenate(margins)),
         "risk": {
@@ -73,6 +78,30 @@ def report(job: Job, parts: Sequence[str], queries: int) -> Mapping[str, int]:
         output.path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
         output.rows = 1
     return {"queries_with_all": int((kept >= wanted).sum()), "queries_without_any": int((kept == 0).sum())}
+
+
+class _ByRetriever:
+    """How many candidates each retriever found, and how many of the negatives."""
+
+    def __init__(self) -> None:
+        self._found: Counter[str] = Counter()
+        self._kept: Counter[str] = Counter()
+        self._negatives = 0
+
+    def add(self, candidates: pa.ListArray, kept: pa.ListArray) -> None:
+        """Take account of candidates, given by who found each, and of those that are kept."""
+        self._negatives += len(kept)
+        for counter, lists in ((self._found, candidates), (self._kept, kept)):
+            for entry in pc.value_counts(lists.flatten()).to_pylist():
+                counter[entry["values"]] += entry["counts"]
+
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """By name: ``candidates``, ``kept`` and the ``share`` of all negatives, which several may have found."""
+        most = max(self._negatives, 1)
+        return {
+            name: {"candidates": self._found[name], "kept": self._kept[name], "share": self._kept[name] / most}
+            for name in sorted(self._found)
+        }
 
 
 def _hubs(job: Job, used: np.ndarray) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from negmine.selection.hidden import Labelled
 from negmine.selection.random import mix
 from negmine.selection.verdicts import reference_scores
 from negmine.stages.base import Run
-from negmine.stages.filter.labels import ranks_of, staying_positives
+from negmine.stages.filter.labels import ranks_among, staying_positives
 from negmine.stages.filter.loading import load_part, mined_parts, passage_keys, queries_of, same_value
 from negmine.stages.vectors import block_rows, flat_vectors, similarity
 from negmine.store.tables import to_numpy
@@ -88,11 +88,18 @@ def labelled_queries(run: Run) -> Labelled | None:
         return None
     half = np.zeros(len(keys), bool)
     half[several] = calibration_half(keys[several])
-    depth = run.manifest("mine").made_from["config"]["mine.k"]
+    depth = mined_depth(run)
     chosen = np.sort(_affordable(several[np.argsort(keys[several], kind="stable")], count, depth))
     rows = np.flatnonzero(np.isin(query, chosen))
     rows = rows[np.lexsort((passage[rows], query[rows]))]
     return _labelled(run, chosen, half[chosen], positives.take(pa.array(rows)))
+
+
+def mined_depth(run: Run) -> int:
+    """About how many candidates a query has at most."""
+    mine = run.manifest("mine")
+    depth: int = mine.made_from["config"]["mine.k"]
+    return depth + -(-mine.counts.get("named", 0) // len(queries_of(run)))
 
 
 def _affordable(several: np.ndarray, count: np.ndarray, depth: int) -> np.ndarray:
@@ -132,13 +139,14 @@ def _labelled(run: Run, chosen: np.ndarray, half: np.ndarray, positives: pa.Tabl
     pair_row = np.repeat(np.arange(len(candidates)), np.diff(offsets)[candidates.query])
     pair_passage, every = candidates.passage[pair_row], np.arange(len(pair_row))
     columns = run.config.filter.exclude_same
+    rival = candidates.excluded == 0
     return Labelled(
         candidates=candidates,
         calibrating=half,
         is_positive=own,
         of_query=of_query,
         score=to_numpy(positives["score"]),
-        rank=ranks_of(positives),
+        rank=ranks_among(run, positives, of_query, candidates.query[rival], candidates.score[rival]),
         key=passage_keys(run)[of_passage],
         pair_row=pair_row,
         pair_positive=pair_positive,

@@ -38,7 +38,7 @@ class FilterStage(Stage):
     unit = "queries"
     keys = ("filter", "pairs", "seed")
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "ingest": ("corpus", "queries", "positives", "excluded", "conflicts"),
+        "ingest": ("corpus", "queries", "positives", "excluded", "conflicts", "passage_texts"),
         "embed": ("queries",),
         "index": ("all",),
         "mine": ("all",),
