@@ -38,7 +38,7 @@ def allocation(sizes: np.ndarray, risk: np.ndarray, judgements: int) -> np.ndarr
     """How many of each stratum are judged: int (h,), ``judgements`` together or all there are.
 
     Half of them in proportion to ``sizes`` (h,) times the standard deviation that the mean predicted ``risk``
-    (h,) makes expect (Neyman allocation: Cochran 1977, section 5.5), half in proportion to the sizes. Each
+    (h,) makes expect (Neyman allocation: Cochran 1977, chapter 5), half in proportion to the sizes. Each
     stratum gets two at least, as a variance needs.
     """
     total = min(judgements, int(sizes.sum()))
@@ -103,4 +103,3 @@ def rank_band(position: np.ndarray) -> np.ndarray:
 
 
 RANK_BANDS = ("1", "2-3", "4+")
-

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
+from scipy.special import gammaincinv, ndtri
 
-_LEVEL = 0.975
-_SMOOTHING = 2.0
-"""Judgements at the overall rate that are added to each stratum where its variance is estimated: a stratum
-in which none of a few is relevant is not known to have none."""
+_LEVEL, _POISSON, _FEW = 0.975, 0.05, 3.0
+_SMOOTHING = 0.5
+"""Judgements (half a one) at the overall rate that each stratum gets besides where its variance is estimated:
+one in which none of a few is relevant is not known to have none."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,9 @@ def stratified_rate(sizes: np.ndarray, judged: np.ndarray, relevant: np.ndarray)
     and those found relevant. A stratum without a judgement is taken to be like the nearest one that has some.
 
     The rate is that of these negatives, which are all there are, so what was judged does not vary: the
-    variance has the finite population correction (Cochran 1977, section 5.6), and answers of one query being
+    variance has the finite population correction (Cochran 1977, chapter 5), and answers of one query being
     alike adds nothing to it, as negatives and not queries are drawn. From it comes the effective number of
-    judgements, with Student's t for the degrees of freedom (Korn and Graubard 1998), and from that the
-    score interval of a proportion (Wilson 1927).
+    judgements (Korn and Graubard 1998), and from that the interval of a proportion.
     """
     population, n, x = int(sizes.sum()), int(judged.sum()), int(relevant.sum())
     if n == 0:
@@ -65,7 +64,7 @@ def new_queries_interval(
 
     ``stratum``, ``query`` (its number) and ``relevant`` (m,) are those of each judgement, ``sizes`` (h,) as
     above. The variance is the greater of that without finite population correction and the linearised one
-    of queries as clusters (Cochran 1977, section 11.8): answers of one query are alike. (nan, nan) when none
+    of queries as clusters (Cochran 1977, chapter 9A): answers of one query are alike. (nan, nan) when none
     was judged.
     """
     if not len(stratum):
@@ -87,14 +86,28 @@ def new_queries_interval(
 
 
 def wilson(rate: float, count: float) -> tuple[float, float]:
-    """95% score interval of a proportion ``rate`` of ``count`` trials; the rate itself when count is infinite."""
+    """95% interval of a proportion ``rate`` of ``count`` trials; the rate itself when ``count`` is infinite.
+
+    The score interval (Wilson 1927). With up to three hits its lower bound is that of a Poisson count, as the
+    score interval does not reach down to small rates then (Brown, Cai and DasGupta 2001); with none the upper
+    bound is at least the exact one (Clopper and Pearson 1934). Likewise where nearly all are hits.
+    """
     if np.isinf(count):
         return rate, rate
+    return _lower(rate, count), 1 - _lower(1 - rate, count)
+
+
+def _lower(rate: float, count: float) -> float:
+    if rate <= 0:
+        return 0.0
     z = float(ndtri(_LEVEL))
-    middle = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z * np.sqrt(rate * (1 - rate) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
-    low, high = max(float(middle - half), 0.0), min(float(middle + half), 1.0)
-    return (0.0 if rate == 0 else low), (1.0 if rate == 1 else high)
+    middle = rate + z**2 / (2 * count)
+    half = z * np.sqrt(rate * (1 - rate) / count + z**2 / (4 * count**2))
+    low = float((middle - half) / (1 + z**2 / count))
+    if rate >= 1:
+        return min(low, (1 - _LEVEL) ** (1 / count))
+    hits = rate * count
+    return min(low, float(gammaincinv(hits, _POISSON)) / count) if hits <= _FEW else low
 
 
 def _effective(
@@ -113,8 +126,7 @@ def _effective(
     else:  # no variance to be seen: that of equal rates in all strata
         spread = (weight**2 * remaining / judged).sum()
         count = 1 / spread if spread > 0 else np.inf
-    freedom = max(int(n) - len(judged), 1)
-    return float(count * (ndtri(_LEVEL) / stdtrit(freedom, _LEVEL)) ** 2)
+    return float(count)
 
 
 def _merged(judged: np.ndarray) -> np.ndarray:
