@@ -4,7 +4,7 @@
     python -m benchmarks --full       # the large sizes, hours, and 20 GB of disk
     python -m benchmarks --tiny       # only whether all of them run; prints the results
 
-`benchmarks.quality` needs judged collections and is run apart.
+`benchmarks.quality`, `hybrid`, `lexical` and `formats` need collections and are run apart.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ FULL = (
     "scaling --half --rounds 2",
     "approximate",
     "embedding",
+    "reranking",
     "planning",
     "executors --stage mine",
     "executors --stage embed",
@@ -52,6 +53,7 @@ TINY = (
     "scaling --sizes 1000 2000 --queries 100",
     "approximate --passages 20000 --queries 500 --rounds 1",
     "embedding --texts 20 --documents 20 --rounds 1",
+    "reranking --layers 1 --queries 2 --candidates 5 --rounds 1",
     "planning 2000x200x384",
     "executors --stage mine --passages 2000 --queries 200 --part 100 --rounds 1",
     "executors --stage embed --passages 100 --part 50 --rounds 1",

@@ -154,6 +154,12 @@ place (1-based) among all passages as the vectors were searched, null when it is
 was searched. ``retrievers`` names every retriever but ``given``, in their order, ``ranks`` and ``scores`` are its
 own rank of the positive (null where it did not find it) and its own score (null for a run)."""
 
+PAIR_DIGEST = pa.field("pair_digest", pa.binary(16), nullable=False)
+"""BLAKE2b, 8 bytes each, of the texts of query and passage that a cross-encoder was given, prompt apart."""
+
+RERANKED = pa.schema([QUERY, PASSAGE, SCORE, PAIR_DIGEST])
+"""``rerank/part``: the score that a cross-encoder gives to candidates and positives, by query, passage."""
+
 TERM_COUNTS = pa.schema(
     [
         pa.field("term", pa.string(), nullable=False),
@@ -167,27 +173,37 @@ TERMS = pa.schema([pa.field("term", pa.string(), nullable=False)])
 """``index/bm25/terms``: all terms, sorted. Those of row t have the rows ``offsets[t]:offsets[t + 1]`` of
 ``index/bm25/passages.npy`` and ``weights.npy``."""
 
-VERDICTS = pa.schema(
-    [
-        QUERY_ID,
-        DOC_ID,
-        RETRIEVER,
-        pa.field("rank", pa.int32()),
-        SCORE,
-        POSITIVE_SIMILARITY,
-        pa.field("mean_positive_similarity", pa.float64()),
-        *FOUND_BY,
-        pa.field("reference", pa.float64(), nullable=False),
-        pa.field("risk", pa.float64()),
-        pa.field("verdict", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("position", pa.int32()),
-        QUERY,
-        PASSAGE,
-    ]
-)
-"""``filter/part``: every candidate with its verdict; ``position`` counts the kept ones from 1, ``risk`` is
-the probability of being relevant when the config limits it."""
+SCORED_BY = (pa.field("dense_score", pa.float64(), nullable=False), pa.field("rerank_score", pa.float64()))
+"""What each scorer gives to a candidate, where there is a reranker; null beyond ``rerank.depth``."""
+
+
+def verdicts(*, reranked: bool) -> pa.Schema:
+    """``filter/part``: every candidate with its verdict; ``position`` counts the kept ones from 1, ``risk`` is
+    the probability of being relevant when the config limits it. ``score`` is the one that decides. Where there is a
+    reranker, both scores are there too; a candidate that it did not score has a null ``score`` where it decides."""
+    return pa.schema(
+        [
+            QUERY_ID,
+            DOC_ID,
+            RETRIEVER,
+            pa.field("rank", pa.int32()),
+            SCORE.with_nullable(reranked),
+            *(SCORED_BY if reranked else ()),
+            POSITIVE_SIMILARITY,
+            pa.field("mean_positive_similarity", pa.float64()),
+            *FOUND_BY,
+            pa.field("reference", pa.float64(), nullable=False),
+            pa.field("risk", pa.float64()),
+            pa.field("verdict", pa.string(), nullable=False),
+            pa.field("reason", pa.string(), nullable=False),
+            pa.field("position", pa.int32()),
+            QUERY,
+            PASSAGE,
+        ]
+    )
+
+
+VERDICTS = verdicts(reranked=False)
 
 REUSE = pa.schema([QUERY, PASSAGE])
 """``filter/reuse``: survivors that ``max_reuse`` forbids, by query, passage."""

@@ -74,7 +74,9 @@ class Postings:
 
 def best_rows(scores: np.ndarray, depth: int, above: float) -> np.ndarray:
     """Rows of the ``depth`` greatest of ``scores`` (n,) that are > ``above``: best first, equal ones by row."""
-    least = len(scores) - depth
-    limit = np.partition(scores, least)[least] if depth and least > 0 else above
-    rows = np.flatnonzero(scores >= limit if limit > above else scores > above)
-    return rows[np.argsort(-scores[rows], kind="stable")][:depth]
+    rows = np.flatnonzero(scores > above)
+    values = scores[rows]
+    if len(rows) > depth > 0:
+        near = values >= np.partition(values, len(rows) - depth)[len(rows) - depth]
+        rows, values = rows[near], values[near]
+    return rows[np.argsort(-values, kind="stable")][:depth]

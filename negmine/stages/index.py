@@ -31,24 +31,23 @@ class IndexStage(Stage):
 
     name = "index"
     unit = "passages"
-    keys = ("index.dense", "seed")
+    keys = ("index.dense", "index.bm25", "seed")
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"embed": ("corpus",)}
 
     def keys_used(self, config: Config) -> tuple[str, ...]:
-        words = ("index.bm25",) if config.mine.bm25 else ()
-        return (*(("index.dense",) if config.index.dense in ("exact", "auto") else self.keys), *words)
+        # Without bm25 in mine.retrievers, index.bm25 is as it is by default: anything else is an error.
+        return ("index.dense", "index.bm25") if config.index.dense in ("exact", "auto") else self.keys
 
     def identity(self, config: Config, digests: DigestCache) -> Mapping[str, Mapping[str, Any]]:
-        libraries = lexical.identity(config)
-        return {"libraries": libraries} if libraries else {}
+        return {"setting": {"mine.retrievers": config.mine.bm25}, "library": lexical.library(config)}
 
     def decided(self, config: Config, upstream: Mapping[str, Manifest]) -> Mapping[str, Mapping[str, Any]]:
-        texts = upstream["ingest"].outputs["passage_texts"]
-        words = {"words": {"ingest passage_texts": texts}} if config.mine.bm25 else {}
-        if config.index.dense != "auto":
-            return words
-        lists = _lists(config, upstream["ingest"], upstream["embed"])
-        return {**words, "index": {"lists": lists, "seed": config.seed if lists else None}}
+        texts = upstream["ingest"].outputs["passage_texts"] if config.mine.bm25 else None
+        found: dict[str, Mapping[str, Any]] = {"passage": {"texts": texts}}
+        if config.index.dense == "auto":
+            lists = _lists(config, upstream["ingest"], upstream["embed"])
+            found["index"] = {"lists": lists, "seed": config.seed if lists else None}
+        return found
 
     def check(self, config: Config, counts: Mapping[str, Any] | None) -> None:
         lexical.check(config)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,15 @@ def check(config: Config) -> None:
     """Raise MissingDependencyError when BM25 is asked for and what it needs is not installed."""
     if config.mine.bm25:
         check_packages(stemmer=config.index.bm25.stemmer is not None)
+
+
+def library(config: Config) -> dict[str, str | None]:
+    """The version of the stemmer, where there is one: stems differ between versions."""
+    stemmer = config.mine.bm25 and config.index.bm25.stemmer is not None
+    try:
+        return {"PyStemmer": version("PyStemmer") if stemmer else None}
+    except PackageNotFoundError:
+        return {"PyStemmer": None}
 
 
 def count_tasks(passages: int) -> list[Task]:
@@ -181,15 +190,3 @@ class LexicalSearch:
         """What is found for queries of these ``numbers``, and the scores of ``pairs``: see ``Bm25.search``."""
         query, passage, scores = self._formula.search(self._postings, terms, depth, pairs)
         return Hits.in_order(query, passage), scores
-
-
-def identity(config: Config) -> dict[str, Any]:
-    """What decides the words beside the config: stems differ between versions of the stemmer."""
-    if not config.mine.bm25 or config.index.bm25.stemmer is None:
-        return {}
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return {"PyStemmer": version("PyStemmer")}
-    except PackageNotFoundError:
-        return {"PyStemmer": None}

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from negmine.retrieval.fusion import Hits, Pool, pooled
+from negmine.retrieval.fusion import Hits, Pool, pooled, reciprocal_ranks
 
 PASSAGES = 7
 Found = list[dict[tuple[int, int], int]]
@@ -62,3 +62,27 @@ def test_a_single_list_stays_in_its_order() -> None:
     pool, (places,) = pooled([hits({(0, 5): 1, (0, 2): 2, (1, 3): 1})], PASSAGES)
     assert [pair for pair, _ in rows(pool)] == [(0, 5), (0, 2), (1, 3)]
     assert places.tolist() == [0, 1, 2]
+
+
+@given(found_lists)
+def test_reciprocal_ranks_are_summed(found: Found) -> None:
+    """Whichever retriever gave which rank: equal ranks are an exact tie."""
+    pool, _ = pooled([hits(pairs) for pairs in found], PASSAGES)
+    ranks = [sorted(rank for _, rank in whose) for _, whose in rows(pool)]
+    fused = reciprocal_ranks(pool)
+    np.testing.assert_allclose(fused, [sum(1 / (60 + rank) for rank in of) for of in ranks], rtol=1e-12)
+
+
+@given(found_lists)
+def test_who_found_a_candidate(found: Found) -> None:
+    pool, _ = pooled([hits(pairs) for pairs in found], PASSAGES)
+    for retriever in range(len(found)):
+        expected = [retriever in {who for who, _ in whose} for _, whose in rows(pool)]
+        assert pool.found_by(retriever).tolist() == expected
+
+
+def test_equal_ranks_are_an_exact_tie() -> None:
+    """1/61 + 1/62 + 1/67 is another number than 1/61 + 1/67 + 1/62 in double precision."""
+    found: Found = [{(0, 0): 1, (0, 1): 1}, {(0, 0): 2, (0, 1): 7}, {(0, 0): 7, (0, 1): 2}]
+    fused = reciprocal_ranks(pooled([hits(pairs) for pairs in found], PASSAGES)[0])
+    assert fused[0] == fused[1]

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from negmine import schemas
 from negmine.config import Config
-from negmine.config.mining import DENSE
 from negmine.errors import ConfigError
 from negmine.readers.lines import check_file
 from negmine.stages import lexical, searching
@@ -44,8 +43,6 @@ class MineStage(Stage):
 
     def identity(self, config: Config, digests: DigestCache) -> Mapping[str, Mapping[str, Any]]:
         # By content, not by path: a run file that is moved is the same.
-        if config.mine.retrievers == (DENSE,):
-            return {}
         entries = [run if isinstance(run, str) else run.model_dump(exclude={"run"}) for run in config.mine.retrievers]
         skips = {"on_bad_row": config.data.on_bad_row} if config.mine.runs else {}
         return {"setting": {"mine.retrievers": {"entries": entries, **skips}}}
