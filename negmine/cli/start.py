@@ -11,7 +11,7 @@ import typer
 from negmine.cli.app import app
 from negmine.cli.options import Json, LogFormat, Quiet, example, setup
 
-Folder = Annotated[Path, typer.Argument(help="Folder with the data files; made if it is not there.", metavar="DIR")]
+Folder = Annotated[Path, typer.Argument(help="Folder with the data files, or one of them.", metavar="DIR")]
 ModelName = Annotated[
     str,
     typer.Option("--model", help="Hub name, local folder or package://module/path.", metavar="NAME"),
@@ -25,6 +25,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an existing negmin
         "init",
         "negmine init                 for the data files of this folder",
         "negmine init data/support --model BAAI/bge-small-en-v1.5",
+        "negmine init data/pairs.jsonl",
     ),
 )
 def init(

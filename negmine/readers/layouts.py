@@ -18,10 +18,12 @@ class Layout:
     headerless: bool = False
 
 
+_QUERY_IDS = ("_id", "id", "query_id", "qid")
+
 LAYOUTS: dict[str, Layout] = {
-    "beir": Layout(doc_ids=("id",), query_ids=("id",)),
-    "msmarco": Layout(headerless=True),
-    "trec": Layout(headerless=True),
+    "beir": Layout(doc_ids=("id",), query_ids=_QUERY_IDS),
+    "msmarco": Layout(query_ids=_QUERY_IDS, headerless=True),
+    "trec": Layout(query_ids=_QUERY_IDS, headerless=True),
     "tevatron": Layout(doc_ids=("docid",)),
     "tevatron-ids": Layout(doc_ids=("docid",)),
     "ids": Layout(doc_ids=("document_id", "id"), query_ids=("query_id", "id")),

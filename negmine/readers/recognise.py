@@ -133,7 +133,7 @@ def recognise_file(path: Path) -> list[Recognised]:
     Columns of pairs are found by what people call them. Raises InputError when the file cannot be read.
     """
     seen = look(path)
-    matches = {role: _match(seen.names, role) for role in vars(_Columns())}
+    matches = {role: usual_column(seen.names, role) for role in vars(_Columns())}
     named = replace(_Columns(), **{role: match for role, match in matches.items() if match is not None})
     if named.label is None and named.passage is None and _has_label(seen.names) and named.positive in seen.names:
         named = replace(named, passage=named.positive)
@@ -163,7 +163,8 @@ def _used(name: str, columns: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in columns.items() if key.removeprefix("columns.") in roles.get(name, ())}
 
 
-def _match(names: Sequence[str], role: str) -> str | None:
+def usual_column(names: Sequence[str], role: str) -> str | None:
+    """Which of the columns ``names`` is what people usually call the one of a role."""
     lowered = {name.lower(): name for name in reversed(names)}
     return next((lowered[alias] for alias in ALIASES.get(role, ()) if alias in lowered), None)
 

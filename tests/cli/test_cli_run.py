@@ -90,7 +90,7 @@ def test_a_run_without_a_leak_shows_none(project, call):
 def test_results_go_to_stdout_and_progress_to_stderr(project, process):
     shown = process("run")
     assert "train.jsonl" in shown.out
-    assert "ingest: started (never run)\ningest: done in" in shown.err
+    assert "ingest: started (never run)\ndata: pairs (pairs.jsonl has anchor, positive)\ningest: done in" in shown.err
 
 
 def test_quiet_prints_nothing(project, process):
