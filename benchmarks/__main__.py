@@ -42,7 +42,7 @@ FULL = (
     "scaling --half --rounds 2",
     "approximate",
     "embedding",
-    "reranking",
+    "reranking --layers 2 --queries 40 --rounds 2",
     "planning",
     "executors --stage mine",
     "executors --stage embed",

@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--layers", type=int, help="only so many of its layers")
     parser.add_argument("--queries", type=int, default=20)
-    parser.add_argument("--candidates", type=int, nargs="+", default=[20, 100])
+    parser.add_argument("--candidates", type=int, nargs="+", default=[20, 50])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from negmine import schemas
 from negmine.config import Config
 from negmine.errors import ArtifactError
 from negmine.store.opening import open_folder, open_run
@@ -17,7 +17,7 @@ from negmine.store.tables import read_columns
 
 
 def read_verdicts(run: Config | str | Path) -> pa.Table:
-    """Every candidate with its verdict (``schemas.VERDICTS``), in query order.
+    """Every candidate with its verdict (``schemas.verdicts``), in query order.
 
     ``run`` is a config, or the path or URL of a work_dir. Raises ArtifactError when filter has not
     finished there or a file is damaged.
@@ -27,7 +27,7 @@ def read_verdicts(run: Config | str | Path) -> pa.Table:
     if manifest is None:
         raise ArtifactError("filter has not finished in this run", where=work.name, hint="Run: negmine run -c CONFIG")
     paths = sorted(work.files(manifest, "part-"))
-    tables: list[Any] = [read_columns(path, schemas.VERDICTS.names) for path in paths]
+    tables: list[Any] = [read_columns(path, pq.read_schema(path).names) for path in paths]
     return pa.concat_tables(tables)
 
 

@@ -25,7 +25,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 # Rooms of one row that may look at each other, with why.
-NEIGHBOURS = {("planning", "pipeline"): "a plan starts from the states of the stages"}
+NEIGHBOURS = {
+    ("planning", "pipeline"): "a plan starts from the states of the stages",
+    ("scoring", "encoders"): "a cross-encoder is checked, loaded and batched as an embedding model is",
+}
 
 
 def modules() -> list[Path]:

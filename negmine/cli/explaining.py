@@ -122,6 +122,23 @@ def _warn_of_changes(config: Config, console: Console) -> None:
         console.warn(f"filter is {found.state} ({found.why}): these are the verdicts of the run as it was")
 
 
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _both(each: ExplainedCandidate) -> list[str]:
+    """What each scorer gave, where there are two."""
+    if each.dense_score is None:
+        return []
+    return [f"(dense {_score(each.dense_score)}, rerank {_score(each.rerank_score)})"]
+
+
+_BOTH: list[_Column] = [
+    ("dense>", lambda each: _score(each.dense_score)),
+    ("rerank>", lambda each: _score(each.rerank_score)),
+]
+
+
 def _explained(query: ExplainedQuery, width: int, *, full: bool, reason: str | None) -> Iterator[str]:
     """The lines that explain one query."""
     from rich.cells import cell_len
@@ -143,7 +160,7 @@ def _explained(query: ExplainedQuery, width: int, *, full: bool, reason: str | N
             yield from _folded(" " * 4, positive.text, width, full=True)
         for each in candidates:
             rank = "-" if each.rank is None else f"#{each.rank}"
-            words = [each.doc_id, each.retriever, rank, *_others(each), f"{each.score:.3f}", *_risk(each)]
+            words = [each.doc_id, each.retriever, rank, *_others(each), _score(each.score), *_both(each), *_risk(each)]
             yield ""
             yield _coloured(f"{_GAP.join([*words, _verdict(each), each.reason])}: {each.explanation}", each)
             yield from _folded(" " * 4, each.text, width, full=True)
@@ -161,7 +178,8 @@ def _explained(query: ExplainedQuery, width: int, *, full: bool, reason: str | N
         ("rank>", lambda each: "" if each.rank is None else str(each.rank)),
         ("candidate", lambda each: each.doc_id),
         ("source", lambda each: " + ".join([each.retriever, *_others(each)])),
-        ("score>", lambda each: f"{each.score:.3f}"),
+        ("score>", lambda each: _score(each.score)),
+        *(_BOTH if any(each.dense_score is not None for each in candidates) else []),
         ("to pos.>", lambda each: "" if each.positive_similarity is None else f"{each.positive_similarity:.3f}"),
         *([("risk>", lambda each: _percent(each.risk))] if any(each.risk is not None for each in candidates) else []),
         ("verdict", _verdict),

@@ -26,7 +26,7 @@ def outcome(manifest: Manifest) -> str:
         return _exported(counts)
     truncated = counts.get("truncated_passages", 0) + counts.get("truncated_queries", 0)
     ends = f", {truncated:,} truncated" if truncated else ""
-    words = {"embed": "vectors", "index": "vectors", "mine": "candidates"}
+    words = {"embed": "vectors", "index": "vectors", "mine": "candidates", "rerank": "scores"}
     reused = f", {counts['reused']:,} of them reused" if counts.get("reused") else ""
     search = _lists(manifest) if manifest.stage == "index" else _recall(manifest.facts.get("recall"))
     return f"{counts[words[manifest.stage]]:,} {words[manifest.stage]}{reused}{ends}{search}"

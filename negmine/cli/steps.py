@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WithUpstream = Annotated[bool, typer.Option("--with-upstream", help="Run stale or missing earlier stages first.")]
 Repair = Annotated[bool, typer.Option("--repair", help="Rebuild files of this stage that are damaged or missing.")]
 
-_STAGES = ("ingest", "embed", "index", "mine", "filter", "export")
+_STAGES = ("ingest", "embed", "index", "mine", "rerank", "filter", "export")
 
 
 @app.command(
@@ -143,4 +143,4 @@ def _warn(console: Console, result: RunResult) -> None:
             left_out = {key.partition(":")[2]: rows for key, rows in counts.items() if key.startswith("left_out:")}
             if left_out:
                 files = ", ".join(f"{rows:,} of {name}" for name, rows in left_out.items())
-                console.note(f"rows left out, as their queries have too few negatives for them: {files}")
+                console.note(f"rows left out for want of negatives: {files}")

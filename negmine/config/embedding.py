@@ -63,34 +63,39 @@ class EndpointConfig(Section):
     )
 
     def problems(self) -> Iterator[Problem]:
-        try:
-            parts = urlsplit(self.url)
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            parts, host = urlsplit(""), None
-        if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\x00-\x1f]", self.url):
-            yield Problem(
-                ("url",),
-                "must be the http:// or https:// URL of a server",
-                "Write it like http://localhost:8080/v1.",
-                secret="@" in self.url,
-            )
-        elif parts.username is not None or parts.password is not None:
-            yield Problem(
-                ("url",),
-                "must not contain a password",
-                "Name an environment variable in embed.endpoint.api_key_env.",
-                secret=True,
-            )
-        elif parts.fragment:
-            yield Problem(("url",), "must not have a part after '#'")
-        if self.api_key_env is not None and not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", self.api_key_env):
-            yield Problem(
-                ("api_key_env",),
-                "must be the name of an environment variable, and not the key itself",
-                "Write it like OPENAI_API_KEY.",
-                secret=True,
-            )
+        yield from server_problems(self.url, self.api_key_env, "embed.endpoint")
+
+
+def server_problems(url: str, api_key_env: str | None, section: str) -> Iterator[Problem]:
+    """What is wrong with the address of a server and the name of its key, in a ``section`` that has both."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        parts, host = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\x00-\x1f]", url):
+        yield Problem(
+            ("url",),
+            "must be the http:// or https:// URL of a server",
+            "Write it like http://localhost:8080/v1.",
+            secret="@" in url,
+        )
+    elif parts.username is not None or parts.password is not None:
+        yield Problem(
+            ("url",),
+            "must not contain a password",
+            f"Name an environment variable in {section}.api_key_env.",
+            secret=True,
+        )
+    elif parts.fragment:
+        yield Problem(("url",), "must not have a part after '#'")
+    if api_key_env is not None and not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", api_key_env):
+        yield Problem(
+            ("api_key_env",),
+            "must be the name of an environment variable, and not the key itself",
+            "Write it like OPENAI_API_KEY.",
+            secret=True,
+        )
 
 
 def _devices(value: Any) -> str | tuple[str, ...]:
@@ -187,7 +192,7 @@ class EmbedConfig(Section):
                 if key not in own and getattr(self, key) != EmbedConfig.model_fields[key].default:
                     instead = _INSTEAD.get(key) if self.endpoint is not None else None
                     yield Problem((key,), "applies only to embed.model, which is not set", instead or "Remove it.")
-        elif self.revision is not None and self.model is not None and _is_not_on_hub(self.model):
+        elif self.revision is not None and self.model is not None and is_not_on_hub(self.model):
             yield Problem(("revision",), "applies only to a hub model, and embed.model is not one", "Remove it.")
         if isinstance(self.device, tuple) and self.backend != "torch":
             yield Problem(
@@ -237,5 +242,6 @@ def is_local_model(model: str, folder: str | None = None) -> bool:
     return model.startswith((".", "/", "~")) or os.path.isdir(os.path.join(folder or "", model))  # noqa: PTH112, PTH118
 
 
-def _is_not_on_hub(model: str) -> bool:
+def is_not_on_hub(model: str) -> bool:
+    """Whether a model is a folder or in a package, so that it has no revisions."""
     return model.startswith("package://") or is_local_model(model)

@@ -3,11 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from negmine.config.values import Names, Problem, Section
+from negmine.config.values import Names, Problem, Section, found, worded
+from negmine.errors import nearest
+
+RERANK = "rerank"
+SCORERS = ("dense", RERANK)
+"""What scores candidates: the closeness of the vectors, and the cross-encoder."""
+
+
+def _score(value: Any) -> str | tuple[str, ...]:
+    """``auto``, a scorer, or several; a list of one is that one."""
+    listed = list(value) if isinstance(value, list | tuple) else [value]
+    known = SCORERS if isinstance(value, list | tuple) else ("auto", *SCORERS)
+    wrong = next((item for item in listed if item not in known), None)
+    if wrong is not None or not listed:
+        expected = f"{', '.join(known)}" if not isinstance(value, list | tuple) else f"a list of {' and '.join(known)}"
+        near = nearest(wrong, list(known)) if isinstance(wrong, str) else ""
+        raise worded(f"expected {expected}, found {found(wrong) if listed else 'an empty list'}", near)
+    if len(set(listed)) < len(listed):
+        raise worded(f"'{listed[0]}' is listed twice")
+    return listed[0] if len(listed) == 1 else tuple(listed)
+
+
+Score = Annotated[
+    str | tuple[str, ...],
+    BeforeValidator(_score),
+    WithJsonSchema(
+        {"anyOf": [{"enum": ["auto", *SCORERS]}, {"type": "array", "items": {"enum": list(SCORERS)}, "minItems": 1}]}
+    ),
+]
+"""Whose scores decide."""
 
 
 class RiskConfig(Section):
@@ -100,6 +129,12 @@ DEFAULT_RISK = RiskConfig(as_hard_as=0.05, max=0.5)
 class FilterConfig(Section):
     """Which candidates become negatives."""
 
+    score: Score = Field(
+        default="auto",
+        description="Whose score decides: `dense` (closeness of the vectors) or `rerank` (the cross-encoder); `auto` is"
+        " the reranker where there is one. With a list such as `[rerank, dense]` the margins must hold under each, or"
+        " as `agreement` says, and the first decides all else.",
+    )
     reference: Literal["min", "max", "mean"] = Field(
         default="min", description="Which of a query's positive scores the margins are measured from."
     )
@@ -196,7 +231,8 @@ class FilterConfig(Section):
                 yield Problem(("exclude_same",), f"'{name}' is listed twice")
         yield from self._sampling_problems()
         judging = [name for name in _JUDGING if getattr(self, name) is not None]
-        if self.agreement != "any" and len(judging) < 2:
+        twice = isinstance(self.score, tuple) and self.relative_margin is not None  # once with each score
+        if self.agreement != "any" and len(judging) + twice < 2:
             yield Problem(
                 ("agreement",),
                 f"'{self.agreement}' needs two rules that can agree, and {judging[0] if judging else 'none'} is set",

@@ -22,12 +22,13 @@ PATH_KEYS = (
     "data.eval_guard.files",
     "data.dataset.name",
     "embed.model",
+    "rerank.model",
     "embed.vectors.corpus",
     "embed.vectors.queries",
     "publish",
     "engine.scratch",
 )
-"""Keys that hold a path (``embed.model`` and ``data.dataset.name`` only when they name a local folder)."""
+"""Keys that hold a path (models and ``data.dataset.name`` only when they name a local folder)."""
 
 
 def split_key(dotted: str) -> tuple[str | int, ...]:
@@ -103,7 +104,7 @@ def suggest(names: tuple[str | int, ...], *, dotted: bool = True) -> str:
         return ""
     name = str(names[end]).lower().replace("-", "_")
     homes = _homes(name)
-    if homes and name not in section.model_fields:
+    if homes and not {name, f"{name}s"} & set(section.model_fields):
         return f"It belongs {' or '.join(homes)}."
     prefix = ".".join(str(part) for part in names[:end]) + "." if dotted and end else ""
     here = nearest(name, list(section.model_fields))

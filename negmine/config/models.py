@@ -15,9 +15,10 @@ from negmine.config.data import DataConfig
 from negmine.config.embedding import EmbedConfig, VectorsConfig
 from negmine.config.engine import EngineConfig
 from negmine.config.exporting import ExportConfig, SplitConfig, export_problems
-from negmine.config.filtering import FilterConfig, NearDuplicatesConfig, PairsConfig, RiskConfig
+from negmine.config.filtering import RERANK, FilterConfig, NearDuplicatesConfig, PairsConfig, RiskConfig
 from negmine.config.formats import ColumnsConfig
 from negmine.config.mining import BM25, DENSE, MineConfig, RunConfig
+from negmine.config.reranking import RerankConfig, RerankEndpointConfig, score_problems
 from negmine.config.retrievers import Bm25Config
 from negmine.config.values import CountOrAuto, MemorySize, PathText, Problem, Section, Text
 
@@ -34,6 +35,8 @@ __all__ = [
     "MineConfig",
     "NearDuplicatesConfig",
     "PairsConfig",
+    "RerankConfig",
+    "RerankEndpointConfig",
     "RiskConfig",
     "RunConfig",
     "SplitConfig",
@@ -107,6 +110,9 @@ class Config(Section):
     embed: EmbedConfig = Field(description="How texts become vectors.")
     index: IndexConfig = Field(default_factory=IndexConfig, description="The structures that passages are searched by.")
     mine: MineConfig = Field(default_factory=MineConfig, description="Which candidates are looked at, and how many.")
+    rerank: RerankConfig | None = Field(
+        default=None, description="A cross-encoder that scores candidates once more; null for none."
+    )
     pairs: PairsConfig = Field(
         default_factory=PairsConfig, description="What is done about labelled pairs that are suspicious."
     )
@@ -125,8 +131,16 @@ class Config(Section):
         " `s3://bucket/folder`.",
     )
 
+    @property
+    def scorers(self) -> tuple[str, ...]:
+        """Whose scores the margins are measured on; the first one's decide everything else too."""
+        if self.filter.score == "auto":
+            return (RERANK if self.rerank is not None else DENSE,)
+        return self.filter.score if isinstance(self.filter.score, tuple) else (self.filter.score,)
+
     def problems(self) -> Iterator[Problem]:
         yield from self._place_problems()
+        yield from score_problems(self.filter, self.rerank, self.scorers)
         if self.data.chunks is not None and self.embed.vectors is not None:
             yield Problem(
                 ("embed.vectors", "data.long_documents"),
@@ -156,7 +170,14 @@ class Config(Section):
                 f"{named}, but Ray gives each worker its own",
                 "Set embed.device to cuda or auto.",
             )
-        if gpus not in ("auto", 0) and (self.embed.model is None or device == "cpu"):
+        reranker = self.rerank.device if self.rerank is not None and self.rerank.model is not None else "cpu"
+        if self.engine.kind == "ray" and reranker.startswith("cuda:"):
+            yield Problem(
+                ("rerank.device", "engine.kind"),
+                f"'{reranker}' names a GPU, but Ray gives each worker its own",
+                "Set rerank.device to cuda or auto.",
+            )
+        if gpus not in ("auto", 0) and (self.embed.model is None or device == "cpu") and reranker == "cpu":
             why = "there is no model to run" if self.embed.model is None else "embed.device is cpu"
             yield Problem(
                 ("engine.gpus_per_worker",), f"no worker would use its GPU: {why}", "Leave it at auto, or set it to 0."

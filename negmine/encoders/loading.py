@@ -102,7 +102,7 @@ def load_model(folder: Path, settings: Settings) -> Any:
                 backend=settings.backend,
                 truncate_dim=settings.truncate_dim,
                 trust_remote_code=settings.trust_remote_code,
-                model_kwargs=_model_kwargs(settings),
+                model_kwargs=model_kwargs(settings),
                 local_files_only=True,
             )
             if report.missing:
@@ -146,7 +146,7 @@ def _device(settings: Settings) -> str | None:
     return None if device == "auto" else device
 
 
-def _model_kwargs(settings: Settings) -> dict[str, Any]:
+def model_kwargs(settings: Settings) -> dict[str, Any]:
     """What each backend needs to be told so that device, precision and threads are as set."""
     import torch
     import transformers

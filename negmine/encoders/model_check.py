@@ -12,6 +12,8 @@ from typing import Any
 from negmine.encoders.model_files import missing_shards, walk
 from negmine.errors import ConfigError, InputError, MissingDependencyError
 
+EMBEDDING, CROSS_ENCODER = "SentenceTransformer", "CrossEncoder"
+"""Kinds of models of Sentence Transformers."""
 _NEEDED = {"onnx": ("onnxruntime", "optimum.onnxruntime"), "openvino": ("openvino", "optimum.intel")}
 _POINTER = b"version https://git-lfs"
 _HEADER_LIMIT = 100_000_000
@@ -30,17 +32,19 @@ _BYTE_TOKENIZERS = ("ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer")
 _WHOLE = "Download or save the model again."
 
 
-def check_model(folder: Path, *, trust_remote_code: bool = False) -> None:
-    """Refuse a model folder that cannot be loaded, without loading it.
+def check_model(folder: Path, *, trust_remote_code: bool = False, kind: str = EMBEDDING) -> None:
+    """Refuse a model folder that cannot be loaded or is not of this ``kind``, without loading it.
 
     Reads the JSON files and the headers of safetensors files; no pickle is opened. Raises InputError.
     """
     for name in ("config.json", "config_sentence_transformers.json", "modules.json"):
         if (folder / name).exists():
             _json(folder / name)
-    kind = _entry(folder / "config_sentence_transformers.json", "model_type") or "SentenceTransformer"
-    if kind != "SentenceTransformer":
-        raise InputError(f"this is a {kind} and not an embedding model", where=str(folder), hint="Check embed.model.")
+    usual = EMBEDDING if (folder / "modules.json").exists() else kind  # older files do not say it
+    found = _entry(folder / "config_sentence_transformers.json", "model_type") or usual
+    if found != kind:
+        wanted = {EMBEDDING: "an embedding model", CROSS_ENCODER: "a cross-encoder"}[kind]
+        raise InputError(f"this is a {found} and not {wanted}", where=str(folder), hint="Check embed.model.")
     if not trust_remote_code:
         _refuse_own_code(folder)
     missing = missing_shards(folder)

@@ -19,7 +19,7 @@ from negmine.errors import InputError, NegmineError, StaleError
 from negmine.executors import Executor, engine
 from negmine.pipeline.events import Reporter, RunResult, Silent, StageResult
 from negmine.pipeline.states import StageStatus, made_from, stage_status
-from negmine.stages import STAGES, Stage
+from negmine.stages import STAGES, Stage, stages_of
 from negmine.stages.base import Job, Task
 from negmine.store.fetching import fetch_inputs
 from negmine.store.manifest import Manifest, Part, Receipt, differences, digest_of
@@ -85,7 +85,10 @@ class _Runner:
     found: dict[str, StageStatus] = field(default_factory=dict)
 
     def run(self, until: str, only: bool, repair: bool) -> RunResult:
-        wanted = list(STAGES)[: list(STAGES).index(until) + 1]
+        here = list(stages_of(self.config))
+        if until not in here:
+            STAGES[until].check(self.config, None)  # it says what is not configured
+        wanted = here[: here.index(until) + 1]
         asked = [until] if only else wanted
         for name in asked:
             STAGES[name].inputs(self.config)  # a missing data file is told before a missing model
@@ -136,7 +139,9 @@ class _Runner:
             _reuse(self.work, status.manifest, pending.path, pending.keep)
         self.work.resume(pending)
         if self.config.engine.kind == "ray":
-            self.work.bring([*stage.reads, stage.name])  # what workers read, and vectors that they take over
+            self.work.bring(
+                [*stage.read_by(self.config), stage.name]
+            )  # what workers read, and vectors that they take over
         started = time.perf_counter()
         reset_peak_rss()
         job = Job(self.config, self.work, pending)

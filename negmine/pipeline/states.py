@@ -9,7 +9,7 @@ from typing import Any, Literal
 from negmine.config import Config, all_keys, get
 from negmine.errors import ArtifactError, NegmineError
 from negmine.schemas import SCHEMA_VERSION
-from negmine.stages import STAGES, Stage
+from negmine.stages import Stage, stages_of
 from negmine.stages.base import Job
 from negmine.store.fetching import fetch_inputs, unused
 from negmine.store.manifest import Manifest, differences, digest_of
@@ -45,13 +45,13 @@ def made_from(stage: Stage, config: Config, work: WorkDir, upstream: Mapping[str
         "inputs": {key: work.digests.digest(path) for key, path in stage.inputs(config).items()},
         "upstream": {
             f"{name} {output}": upstream[name].outputs[output]
-            for name, outputs in stage.reads.items()
+            for name, outputs in stage.read_by(config).items()
             for output in outputs
         }
         # What later stages know from no file: equal vectors may have to be compared otherwise.
         | {
             f"{name} {fact}": value
-            for name in stage.reads
+            for name in stage.read_by(config)
             for fact, value in upstream[name].facts.items()
             if not isinstance(value, Mapping)  # ingest's digests of texts, which are outputs already
         },
@@ -69,7 +69,7 @@ def status(config: Config, *, verify: bool = False, note: Tell = lambda text: No
     config, work = open_run(config, verify=verify, fetch=False, tell=note)
     fetch_inputs(config, note)
     found: dict[str, StageStatus] = {}
-    for stage in STAGES.values():
+    for stage in stages_of(config).values():
         found[stage.name] = stage_status(stage, config, work, found)
     work.digests.save()
     return list(found.values())
@@ -82,7 +82,7 @@ def stage_status(stage: Stage, config: Config, work: WorkDir, found: Mapping[str
         manifest = work.manifest(name)
     except ArtifactError as error:
         return StageStatus(name, "damaged", f"manifest.json: {error.cause}")
-    waiting = [upstream for upstream in stage.reads if found[upstream].state != "current"]
+    waiting = [upstream for upstream in stage.read_by(config) if found[upstream].state != "current"]
     if waiting:
         state: State = "stale" if manifest else "missing"
         return StageStatus(name, state, f"waits for {waiting[-1]}", manifest=manifest)

@@ -11,7 +11,7 @@ import numpy as np
 from negmine.config import Config
 from negmine.encoders.endpoint import BYTES_PER_TOKEN
 from negmine.pipeline import StageStatus
-from negmine.planning.costs import Asked, Embedding
+from negmine.planning.facts import Asked, Embedding
 from negmine.planning.workload import Texts
 from negmine.store.manifest import digest_of
 from negmine.store.workdir import WorkDir

@@ -8,16 +8,14 @@ between machines, which is matrix products, models and disks, is measured on eac
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
-from negmine.config import Config
 from negmine.encoders.batches import TOKENS
-from negmine.planning.machine import Machine
+from negmine.planning.facts import Estimate, Facts
 from negmine.planning.training_files import file_bytes, is_plain, tasks_of_export, texts_in_memory
-from negmine.planning.workload import Model, Workload
-from negmine.retrieval.list_costs import build_products, choose_lists, sample_bytes, search_products
+from negmine.retrieval.list_costs import build_products, sample_bytes, search_products
+from negmine.stages.lexical import COUNTED_ROWS
 from negmine.stages.mine import CANDIDATE_BYTES
 from negmine.store.vectors import SEGMENT_ROWS
 
@@ -39,99 +37,8 @@ _LANGUAGES_SECONDS = 0.7
 """Seconds that it takes to load and to look at some thousand texts."""
 _START = 0.03
 """Seconds that a stage takes at least."""
-_SYNCS = 4
-"""Times that a task waits for the disk, which makes its file, its receipt and their names safe."""
 _PASS = 3.5e-10
 """Seconds per byte of a pass over the vectors in memory of the system."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What embed asks of an endpoint: requests, estimated tokens, and their cost; None without a price."""
-
-    requests: int
-    tokens: int
-    cost: float | None
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a stage would do: tasks, bytes on disk, bytes of memory, seconds; None = not known.
-
-    ``memory_bytes`` is what it takes besides ``BASE`` and what earlier stages left. ``apart``: seconds
-    that several workers do not share.
-    """
-
-    tasks: int | None = None
-    disk_bytes: int | None = None
-    memory_bytes: int | None = None
-    seconds: float | None = None
-    apart: float = 0.0
-    asked: Asked | None = None
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """What embed takes for the texts that have no vector yet: their number, seconds in all and until the
-    model is ready, and memory of the process. None = not known. ``asked`` is for an endpoint."""
-
-    texts: int
-    seconds: float | None = None
-    load: float = 0.0
-    memory_bytes: int | None = None
-    asked: Asked | None = None
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What costs are computed from; ``embedding`` is None with ready-made vectors."""
-
-    config: Config
-    work: Workload
-    machine: Machine
-    model: Model | None
-    dimension: int | None
-    embedding: Embedding | None = None
-
-    @property
-    def candidates(self) -> int:
-        return self.work.queries.count * min(self.config.mine.most, self.work.passages.count)
-
-    @property
-    def parts(self) -> int:
-        return math.ceil(self.work.queries.count / self.config.mine.part_queries)
-
-    @property
-    def part_share(self) -> float:
-        """Share of the queries that one part of mine holds."""
-        return min(self.config.mine.part_queries / max(self.work.queries.count, 1), 1.0)
-
-    @property
-    def faiss(self) -> bool:
-        return self.config.index.dense not in ("exact", "auto")
-
-    @property
-    def lists(self) -> int:
-        """Lists that search goes by, of its own or of a faiss index; 0 for exact search and other indexes."""
-        if self.faiss:
-            named = re.search(r"IVF(\d+)", self.config.index.dense)
-            return int(named[1]) if named else 0
-        if self.config.index.dense != "auto" or self.config.embed.similarity == "manhattan":
-            return 0
-        passages, queries = self.work.passages.count, self.work.queries.count
-        return choose_lists(passages, queries, self.config.mine.k, self.dimension or 384)
-
-    @property
-    def vector_bytes(self) -> int | None:
-        if self.dimension is None:
-            return None
-        return self.dimension * (2 if self.config.embed.store_dtype == "float16" else 4)
-
-    def seconds(self, work: float, disk_bytes: float, tasks: float) -> float:
-        """Seconds of ``work`` on one thread of speed 1, of hashing and writing files, and of their syncs."""
-        machine = self.machine
-        files = disk_bytes * (1 / machine.hash_bytes + 1 / machine.write_bytes)
-        return work / machine.speed + files + tasks * _SYNCS * machine.sync_seconds
 
 
 def ingest(facts: Facts) -> Estimate:
@@ -180,6 +87,24 @@ def embed(facts: Facts) -> Estimate:
 
 
 def index(facts: Facts) -> Estimate:
+    vectors = _vector_index(facts)
+    if not facts.config.mine.bm25:
+        return vectors
+    # A term in a passage every ten characters or so: it is counted, then weighed.
+    passages, terms = facts.work.passages.count, facts.work.passages.characters // 10
+    tasks, disk = math.ceil(passages / COUNTED_ROWS) + 1, 11 * terms
+    memory = round(90 * terms * min(COUNTED_ROWS / max(passages, 1), 1)) + 20 * passages
+    seconds = facts.seconds(3e-6 * passages + 7e-7 * terms, disk, tasks)
+    return replace(
+        vectors,
+        tasks=(vectors.tasks or 0) + tasks,
+        disk_bytes=None if vectors.disk_bytes is None else vectors.disk_bytes + disk,
+        memory_bytes=None if vectors.memory_bytes is None else max(vectors.memory_bytes, memory),
+        seconds=None if vectors.seconds is None else vectors.seconds + seconds,
+    )
+
+
+def _vector_index(facts: Facts) -> Estimate:
     passages, row, d = facts.work.passages.count, facts.vector_bytes, facts.dimension
     segments = math.ceil(passages / SEGMENT_ROWS)
     if row is None or d is None:
@@ -242,7 +167,8 @@ def mine(facts: Facts) -> Estimate:
     batches = facts.parts * math.ceil(wanted / quarter)
     several = facts.work.positives / max(queries, 1)
     candidate = 1e-6 + 0.4e-9 * d * (1 + several) / facts.machine.threads
-    seconds = facts.seconds(_START + facts.candidates * candidate, disk, tasks)
+    words = queries * (5e-5 + 3e-9 * passages) * config.mine.bm25
+    seconds = facts.seconds(_START + facts.candidates * candidate + words, disk, tasks)
     passes = batches * 3 * passages * (facts.vector_bytes or 0) * _PASS / facts.machine.speed
     return Estimate(tasks, disk, memory, search + passes + seconds)
 

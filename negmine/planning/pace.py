@@ -99,7 +99,7 @@ def _measure(config: Config, longest: int) -> Pace:
         rows = batch or int(min(TOKENS, max(room, LEAST_TOKENS))) // length
         points.append((max(rows, 1), max(length, 2)))
     times = [_seconds(encoder, rows, length, 2) / gpus_at_once(config) for rows, length in points]
-    call, token, square = _fit(np.array(points, np.float64), np.array(times))
+    call, token, square = fitted(np.array(points, np.float64), np.array(times))
     return Pace(load, call, token, square, float(peak_rss_bytes()), float(batch))
 
 
@@ -122,10 +122,11 @@ def _text(tokens: int) -> str:
 
 def _seconds(encoder: Encoder, rows: int, length: int, times: int) -> float:
     texts = [_text(length)] * rows
-    return _fastest(lambda: encoder.encode_passages(texts), times)
+    return fastest(lambda: encoder.encode_passages(texts), times)
 
 
-def _fastest(work: Callable[[], object], times: int) -> float:
+def fastest(work: Callable[[], object], times: int) -> float:
+    """Seconds of the fastest of so many ``times``."""
     found = []
     for _ in range(times):
         started = time.perf_counter()
@@ -134,7 +135,7 @@ def _fastest(work: Callable[[], object], times: int) -> float:
     return min(found)
 
 
-def _fit(points: np.ndarray, times: np.ndarray) -> tuple[float, float, float]:
+def fitted(points: np.ndarray, times: np.ndarray) -> tuple[float, float, float]:
     """``call``, ``token``, ``square`` >= 0 from batches (rows, length) (n, 2) and their seconds (n,).
 
     Least squares of relative errors; what comes out below zero is left out, and the rest fitted again.

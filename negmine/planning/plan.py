@@ -13,9 +13,11 @@ from negmine.config import Config, EngineConfig
 from negmine.errors import NegmineError
 from negmine.pipeline import StageStatus, stage_status
 from negmine.planning.asking import endpoint_embedding
-from negmine.planning.costs import BASE, ESTIMATES, Embedding, Estimate, Facts
+from negmine.planning.costs import BASE, ESTIMATES
+from negmine.planning.facts import Embedding, Estimate, Facts
 from negmine.planning.machine import Note, machine
 from negmine.planning.pace import characters_per_token, measured_pace, token_lengths
+from negmine.planning.reranking import rerank
 from negmine.planning.workload import (
     CHARACTERS_PER_TOKEN,
     Model,
@@ -27,7 +29,7 @@ from negmine.planning.workload import (
     not_embedded,
     read_model,
 )
-from negmine.stages import STAGES
+from negmine.stages import stages_of
 from negmine.stages.base import Job
 from negmine.stages.embed.encoding import encoder_identity, model_folder
 from negmine.store.fetching import fetch_inputs
@@ -40,7 +42,7 @@ _RETAINED = 0.35
 _USUAL_DIMENSION = 384
 _LITTLE = 10**9
 """Products of numbers that any machine finishes in a fraction of a second."""
-_SHARED = ("embed", "index", "mine", "filter", "export")
+_SHARED = ("embed", "index", "mine", "rerank", "filter", "export")
 """Stages whose tasks several workers share."""
 
 
@@ -80,7 +82,7 @@ def plan(config: Config, *, calibrate: bool = False, note: Note = lambda text: N
     config, work = open_run(config, tell=note)
     fetch_inputs(config, note)
     found: dict[str, StageStatus] = {}
-    for stage in STAGES.values():
+    for stage in stages_of(config).values():
         found[stage.name] = stage_status(stage, config, work, found)
     if all(status.state == "current" for status in found.values()) and not calibrate:
         return [_nothing(status) for status in found.values()]
@@ -93,11 +95,14 @@ def plan(config: Config, *, calibrate: bool = False, note: Note = lambda text: N
         if status.state in ("current", "damaged"):
             steps.append(_nothing(status) if status.state == "current" else _unknown(status))
             continue
-        estimate = ESTIMATES[status.stage](facts) if status.stage in ESTIMATES else Estimate()
+        if status.stage == "rerank":
+            estimate = rerank(facts, work.digests, note, again=calibrate)
+        else:
+            estimate = ESTIMATES[status.stage](facts) if status.stage in ESTIMATES else Estimate()
         apart = config.engine.kind == "ray" and status.stage in _SHARED
         steps.append(_step(status, facts, estimate, BASE if apart else BASE + torch + round(_RETAINED * stays)))
-        if status.stage == "embed" and config.embed.model is not None:
-            torch = estimate.memory_bytes or 0  # a library once loaded stays
+        if status.stage == "rerank" or (status.stage == "embed" and config.embed.model is not None):
+            torch = max(torch, estimate.memory_bytes or 0)  # a library once loaded stays
         else:
             stays = max(stays, estimate.memory_bytes or 0)
     return steps

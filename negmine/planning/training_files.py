@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from negmine.config import ExportConfig
+from negmine.planning.facts import Facts
 from negmine.stages.export import AT_ONCE, file_tasks
-
-if TYPE_CHECKING:
-    from negmine.planning.costs import Facts
 
 _ID = 14
 """Bytes of an id in a list of them, with its quotes and comma."""

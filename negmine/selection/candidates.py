@@ -21,7 +21,8 @@ class Candidates:
     query; ``excluded`` is 0, or 1 + the place in ``EXCLUSION_REASONS``; ``same`` holds a mask (n,) per
     column of ``exclude_same``. Per query (q,): ``reference`` score, ``positive_rank`` (the best rank that
     one of its positives has in the list as mined, infinite when it is not there), ``query_key``. The keys
-    seed random draws.
+    seed random draws. ``second_score`` (n,) and ``second_reference`` (q,) are those of another scorer, under which
+    the margins have to hold as well.
     """
 
     query: np.ndarray
@@ -35,6 +36,8 @@ class Candidates:
     positive_rank: np.ndarray
     query_key: np.ndarray
     same: tuple[np.ndarray, ...] = ()
+    second_score: np.ndarray | None = None
+    second_reference: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.query)
@@ -94,6 +97,8 @@ class Candidates:
             positive_rank=self.positive_rank[chosen],
             query_key=self.query_key[chosen],
             same=tuple(shares[rows] for shares in self.same),
+            second_score=None if self.second_score is None else self.second_score[rows],
+            second_reference=None if self.second_reference is None else self.second_reference[chosen],
         )
 
 
@@ -105,9 +110,10 @@ def joined(parts: list[Candidates]) -> Candidates:
         return np.concatenate([getattr(part, name) for part in parts])
 
     names = ("passage", "rank", "score", "positive_similarity", "excluded", "passage_key")
+    second = ("second_score", "second_reference") if parts[0].second_score is not None else ()
     columns = zip(*(part.same for part in parts), strict=True)
     return Candidates(
         query=np.concatenate([part.query + start for part, start in zip(parts, first[:-1], strict=True)]),
-        **{name: stacked(name) for name in (*names, "reference", "positive_rank", "query_key")},
+        **{name: stacked(name) for name in (*names, "reference", "positive_rank", "query_key", *second)},
         same=tuple(np.concatenate(column) for column in columns),
     )

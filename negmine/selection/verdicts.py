@@ -50,7 +50,7 @@ EXPLANATIONS = {
     "max_score": "score > filter.max_score",
     "min_score": "score < filter.min_score",
     "near_duplicate": "nearly the text of a positive (filter.near_duplicates)",
-    "range": "outside filter.range_min..range_max among the survivors, or beyond filter.max_rank",
+    "range": "outside filter.range_min..range_max among the survivors, or beyond filter.max_rank or rerank.depth",
     "reuse": "filter.max_reuse other queries, to which it is closer, have it as a negative",
     "not_sampled": "it survived, but num_negatives others were taken",
     "starved": "its query had fewer than num_negatives and filter.on_shortage is drop",
@@ -239,10 +239,9 @@ def _broken(rules: Rules, candidates: Candidates, risk: np.ndarray | None) -> It
     score, reference = candidates.score, candidates.reference[candidates.query]
     if rules.max_rank is not None:
         yield "range", candidates.rank > rules.max_rank
-    if rules.absolute_margin is not None:
-        yield "absolute_margin", ~(score + rules.absolute_margin <= reference)
-    if rules.relative_margin is not None:
-        yield "relative_margin", ~(score <= reference - np.abs(reference) * rules.relative_margin)
+    yield from _margins(rules, score, reference)
+    if candidates.second_score is not None and candidates.second_reference is not None:
+        yield from _margins(rules, candidates.second_score, candidates.second_reference[candidates.query])
     if rules.leak_margin is not None:
         yield "leak_margin", ~(reference - score > rules.leak_margin)
     if rules.positive_similarity is not None:
@@ -258,6 +257,14 @@ def _broken(rules: Rules, candidates: Candidates, risk: np.ndarray | None) -> It
         yield "min_score", ~(score >= rules.min_score)
     if rules.near_cosine is not None:
         yield "near_duplicate", candidates.positive_similarity >= rules.near_cosine
+
+
+def _margins(rules: Rules, score: np.ndarray, reference: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """The margins on the scores (n,) of one scorer."""
+    if rules.absolute_margin is not None:
+        yield "absolute_margin", ~(score + rules.absolute_margin <= reference)
+    if rules.relative_margin is not None:
+        yield "relative_margin", ~(score <= reference - np.abs(reference) * rules.relative_margin)
 
 
 def _drop_near(rules: Rules, query: np.ndarray, reason: np.ndarray, near_duplicates: NearDuplicates) -> None:

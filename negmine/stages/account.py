@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 
 from negmine.config import Config
+from negmine.config.filtering import RERANK
+from negmine.config.mining import BM25, DENSE
 from negmine.stages.base import Job
+from negmine.stages.reranked import positive_rerank_scores
 from negmine.store.files import read_json
 from negmine.store.tables import iter_batches, to_numpy
 from negmine.writers.histogram import Histogram, count_scores
@@ -40,22 +44,43 @@ _SHORTAGE = {
 def recipe(config: Config, model: str) -> tuple[str, ...]:
     """The steps from labelled pairs to negatives, a sentence or two each."""
     section = config.filter
-    sources = [f"the {config.mine.k} passages nearest to it by their vectors"] if config.mine.dense else []
+    nearest = config.mine.quotas.get(DENSE, config.mine.k)
+    sources = [f"the {nearest} passages nearest to it by their vectors"] if config.mine.dense else []
+    if config.mine.bm25:
+        sources.append(f"the first {config.mine.quotas.get(BM25, config.mine.k)} by the words they share (BM25)")
     sources += [f"the first {run.depth or config.mine.k} of the run `{run.name}`" for run in config.mine.runs]
     steps = [
         f"Queries and passages were compared as vectors ({model}): a score is the closeness of two, higher is closer.",
         f"Candidates of a query: {', '.join(sources)}. Its positives, their copies and copies of the query are none.",
     ]
+    if config.mine.fusion == "rrf":
+        steps.append(f"Their lists were merged by reciprocal ranks, and the first {config.mine.k} kept.")
+    if config.rerank is not None:
+        of = "the scores are those" if config.scorers == (RERANK,) else "some of the scores are those"
+        steps.append(
+            f"A cross-encoder ({reranker_name(config)}) then read each candidate together with its query: {of}."
+        )
     used = [f"`{key}` ({_value(getattr(section, key))})" for key in _RULES if getattr(section, key) not in (None, ())]
     if used:
         steps.append(f"Rules that dropped candidates: {', '.join(used)}.")
-    drawn = "the closest" if section.sampling_strategy == "top" else f"drawn by `{section.sampling_strategy}`"
+    merged = config.mine.fusion == "rrf" and config.rerank is None
+    first = "the first of the merged lists" if merged else "the closest"
+    drawn = first if section.sampling_strategy == "top" else f"drawn by `{section.sampling_strategy}`"
     steps.append(
         f"Of what was left, {section.num_negatives} per query were taken, {drawn}"
         f"{f', after the first {section.range_min}' if section.range_min else ''}; queries with fewer"
         f" {_SHORTAGE[section.on_shortage]}."
     )
     return tuple(steps)
+
+
+def reranker_name(config: Config) -> str:
+    """The reranker as the card names it: a local folder by its name alone."""
+    assert config.rerank is not None
+    model, endpoint = config.rerank.model, config.rerank.endpoint
+    if model is None:
+        return (endpoint.model if endpoint is not None else None) or "of a server"
+    return Path(model).name if Path(model).is_absolute() else model
 
 
 def _value(value: object) -> str:
@@ -76,11 +101,13 @@ def score_histogram(job: Job) -> Histogram:
 
 
 def _scores(job: Job) -> Iterator[tuple[str, np.ndarray]]:
-    for batch in iter_batches(job.file("mine", "positives.parquet"), ["score"], _BATCH_ROWS):
-        yield "positives", to_numpy(batch["score"])
+    for batch in iter_batches(job.file("mine", "positives.parquet"), ["query", "passage", "score"], _BATCH_ROWS):
+        query, passage, score = (to_numpy(batch[name]) for name in ("query", "passage", "score"))
+        yield "positives", positive_rerank_scores(job, query, passage) if job.config.scorers[0] == RERANK else score
     for path in job.files("filter", "part-"):
         for batch in iter_batches(path, ["score", "reason"], _BATCH_ROWS):
-            scores = to_numpy(batch["score"])
-            kept, positive = (to_numpy(pc.equal(batch["reason"], name)) for name in ("kept", "positive"))
+            scored = batch.filter(pc.is_valid(batch["score"]))
+            scores = to_numpy(scored["score"])
+            kept, positive = (to_numpy(pc.equal(scored["reason"], name)) for name in ("kept", "positive"))
             yield "negatives", scores[kept]
             yield "dropped", scores[~kept & ~positive]

@@ -141,6 +141,14 @@ class Stage(ABC):
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Earlier stages it reads, and which of their outputs."""
 
+    def wanted(self, config: Config) -> bool:
+        """Whether a run has this stage."""
+        return True
+
+    def read_by(self, config: Config) -> Mapping[str, tuple[str, ...]]:
+        """Those of ``reads`` that a run has."""
+        return {name: outputs for name, outputs in self.reads.items() if name != "rerank" or config.rerank is not None}
+
     def keys_used(self, config: Config) -> tuple[str, ...]:
         """Those of ``keys`` that this config makes use of: changing another changes nothing."""
         return self.keys

@@ -106,7 +106,10 @@ def sweep(config: Config, over: Sequence[Axis]) -> Sweep:
         return _evaluated(Run(config, work), tuple(over), current, grid)
 
     made_from = [(name, *read) for name in ("mine", "index") for read in STAGES[name].reads.items()]
-    return steady(config, _STAGES, made_from, read)
+    if config.rerank is None:
+        return steady(config, _STAGES, made_from, read)
+    made_from += [("rerank", *read) for read in STAGES["rerank"].reads.items()]
+    return steady(config, ("rerank", *_STAGES), made_from, read)
 
 
 def _evaluated(run: Run, over: tuple[Axis, ...], current: Setting, grid: Sequence[Setting]) -> Sweep:

@@ -75,7 +75,7 @@ def test_a_signal_ends_the_run_with_its_code_and_one_line(base: Base, tmp_path: 
     """The last line says what happened and that work is kept; there is no traceback."""
     code, text = interrupted(base, tmp_path / "work", "embed", number)
     expected, word = ENDINGS[number]
-    said = [line for line in text.splitlines() if line and not line.startswith(("ingest:", "embed:"))]
+    said = [line for line in text.splitlines() if line and not line.startswith(("data:", "ingest:", "embed:"))]
     assert code == expected
     assert len(said) == 1
     assert said[0].startswith(word)

@@ -87,3 +87,18 @@ def save_router(folder: Path) -> Path:
     )
     SentenceTransformer(modules=[router], device="cpu").save_pretrained(str(folder), create_model_card=False)
     return folder
+
+
+def save_cross_encoder(folder: Path, *, seed: int = 0, outputs: int = 1) -> Path:
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    plain = save_plain_bert(folder.with_name(folder.name + "-plain"), seed=seed)
+    model = CrossEncoder(str(plain), num_labels=outputs, device="cpu")
+    draw = torch.Generator().manual_seed(seed)
+    head = model.model.classifier
+    head.weight.data.normal_(0, 40, generator=draw)  # scores that differ by more than rounding, around zero
+    pairs = [(query, passage) for query in TEXTS[:3] for passage in TEXTS]
+    head.bias.data -= torch.tensor(model.predict(pairs, activation_fn=torch.nn.Identity())).mean(dim=0)
+    model.save_pretrained(str(folder))
+    return folder

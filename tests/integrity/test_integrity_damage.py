@@ -15,8 +15,7 @@ from negmine.writers.histogram import can_draw
 
 FILES = (
     *(f"ingest/{name}" for name in ("corpus.parquet", "queries.parquet", "positives.parquet", "excluded.parquet")),
-    "ingest/conflicts.parquet",
-    "ingest/rejected.jsonl",
+    *(f"ingest/{name}" for name in ("conflicts.parquet", "negatives.parquet", "rejected.jsonl", "quality.json")),
     *(f"embed/corpus/part-{number:05d}.parquet" for number in range(3)),
     "embed/queries/part-00000.parquet",
     "index/vectors-00000.npy",

@@ -19,7 +19,9 @@ _CAP_DAC_OVERRIDE, _PR_CAPBSET_DROP = 1, 24
 
 def assert_one_line(ended: subprocess.CompletedProcess[str], *words: str) -> None:
     """The command failed and said why in one line."""
-    said = [line for line in ended.stderr.splitlines() if not line.startswith(tuple(f"{stage}:" for stage in STAGES))]
+    said = [
+        line for line in ended.stderr.splitlines() if not line.startswith(("data:", *(f"{stage}:" for stage in STAGES)))
+    ]
     assert ended.returncode not in (0, None)
     assert len(said) == 1, ended.stderr
     assert said[0].startswith("error: ")

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from small_run import STAGES, make_run
 
@@ -19,15 +21,19 @@ from negmine.executors import LocalExecutor
 from negmine.pipeline import StageStatus, run, status
 from negmine.stages.embed import encoding
 from negmine.stages.filter import stage as filter_stage
+from negmine.stages.rerank import scoring as rerank_scoring
+from negmine.stages.rerank import stage as rerank_stage
 from negmine.store.manifest import differences
 
 ALL = STAGES
 FROM_EMBED, FROM_INDEX, FROM_MINE = STAGES[1:], STAGES[2:], STAGES[3:]
 FROM_FILTER, EXPORT = STAGES[4:], STAGES[5:]
+RERANK = ("rerank", *FROM_FILTER)
 NONE: tuple[str, ...] = ()
 RANDOM = "filter.sampling_strategy=random"
 CHUNKED = ("data.long_documents=chunk", "data.chunk={max_chars: 60, overlap_chars: 20}")
 GUARDED = ("data.eval_guard={files: ['{folder}/guard.jsonl']}",)
+WORDS = ("mine.retrievers=[dense, bm25]",)
 SOFTMAX, SIMANS = "filter.sampling_strategy=softmax", "filter.sampling_strategy=simans"
 
 
@@ -129,9 +135,41 @@ CASES = (
     Case("index.recall_target", "0.5", FROM_MINE, given=("index.dense='IVF2,Flat'",)),
     Case("seed", "5", NONE, given=("index.dense=auto",)),
     Case("seed", "5", FROM_INDEX, given=("index.dense='IVF2,Flat'",)),
+    Case("index.bm25.method", "atire", FROM_INDEX, given=WORDS),
+    Case("index.bm25.k1", "0.9", FROM_INDEX, given=WORDS),
+    Case("index.bm25.b", "0.4", FROM_INDEX, given=WORDS),
+    Case("index.bm25.delta", "0.9", FROM_INDEX, given=(*WORDS, "index.bm25.method=bm25l")),
+    Case("index.bm25.tokenizer", "char-3", FROM_INDEX, given=WORDS),
+    Case("index.bm25.stemmer", "english", FROM_INDEX, given=WORDS),
+    Case("index.bm25.stopwords", "[passage]", FROM_INDEX, given=WORDS),
     Case("mine.k", "9", FROM_MINE),
+    Case("mine.fusion", "rrf", FROM_MINE, given=WORDS),
+    Case("mine.quotas", "{bm25: 3}", FROM_MINE, given=WORDS),
+    Case("mine.retrievers", "[dense, bm25]", FROM_INDEX),
     Case("mine.retrievers", "[dense, {run: '{folder}/corpus.jsonl', name: a}]", FROM_MINE),
     Case("mine.part_queries", "3", FROM_MINE),
+    Case("rerank.model", "{folder}/copy/reranker", NONE, "rerank"),
+    Case("rerank.backend", "onnx", RERANK, "rerank"),
+    Case("rerank.revision", "v2", NONE, "rerank", given=("rerank.model=some/reranker",)),
+    Case("rerank.device", "cpu", NONE, "rerank"),
+    Case("rerank.dtype", "bfloat16", RERANK, "rerank"),
+    Case("rerank.max_length", "64", RERANK, "rerank"),
+    Case("rerank.batch_size", "3", RERANK, "rerank"),
+    Case("rerank.query_prompt", "'query: '", RERANK, "rerank"),
+    Case("rerank.activation", "identity", RERANK, "rerank", given=("filter.risk=null",)),
+    Case("rerank.depth", "4", RERANK, "rerank"),
+    Case("rerank.part_pairs", "50", RERANK, "rerank"),
+    Case("rerank.trust_remote_code", "true", RERANK, "rerank"),
+    Case("rerank.endpoint.url", "http://elsewhere.example", NONE, "asked"),
+    Case("rerank.endpoint.model", "other", RERANK, "asked"),
+    Case("rerank.endpoint.revision", "v2", RERANK, "asked"),
+    Case("rerank.endpoint.api_key_env", "SOME_KEY", NONE, "asked"),
+    Case("rerank.endpoint.batch_texts", "3", NONE, "asked"),
+    Case("rerank.endpoint.concurrency", "2", NONE, "asked"),
+    Case("rerank.endpoint.timeout", "5", NONE, "asked"),
+    Case("rerank.endpoint.retries", "0", NONE, "asked"),
+    Case("filter.score", "[rerank, dense]", FROM_FILTER, "rerank", given=("filter.relative_margin=0.05",)),
+    Case("filter.score", "dense", FROM_FILTER),
     Case("pairs.max_rank", "9", FROM_FILTER),
     Case("pairs.action", "drop", FROM_FILTER),
     Case("filter.reference", "max", FROM_FILTER),
@@ -178,15 +216,26 @@ CASES = (
 )
 SECTIONS = {"filter.risk", "filter.near_duplicates", "split"}
 UNTRIED = {
+    "rerank.endpoint.style": "a server of the other style wants a name of the model, or none, so two keys change",
     "data.dataset.revision": "applies to the hub alone; the files that it leads to count by their bytes",
     "work_dir": "another folder is another run; that a run can be moved is tested with the folder",
 }
+
+
+class PretendedScorer:
+    """Scores between 0 and 1 by the lengths of the texts."""
+
+    def score(self, queries: Any, passages: Any, of_query: Any, of_passage: Any, progress: Any) -> np.ndarray:
+        lengths = [len(queries[q]) + 7 * len(passages[p]) for q, p in zip(of_query, of_passage, strict=True)]
+        return np.array(lengths) % 97 / 97
 
 
 @pytest.fixture(scope="module")
 def patched() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         pretend(patch.setattr)
+        patch.setattr(rerank_stage, "load_scorer", lambda config: PretendedScorer())
+        patch.setattr(rerank_stage, "check_scorer", lambda config: None)
         yield patch
 
 
@@ -200,6 +249,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, patched: pytest.MonkeyPatch
         (place / "model").mkdir()
         (place / "model" / "config.json").write_text('{"layers": 2}')
         (place / "model" / "weights.bin").write_bytes(b"0123456789")
+        (place / "reranker").mkdir()
+        (place / "reranker" / "config.json").write_text('{"layers": 1}')
         _write_beir(place / "beir")
         _write_sets(place)
         _write_layouts(place)
@@ -211,6 +262,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, patched: pytest.MonkeyPatch
         "model": with_model,
         "hub": text.replace(vectors, "model: some/model"),
         "endpoint": text.replace(vectors, "endpoint: {url: 'http://localhost:1', model: m}"),
+        "rerank": f"{text}rerank: {{model: ./reranker}}\n",
+        "asked": f"{text}rerank: {{endpoint: {{url: 'http://localhost:1', style: cohere, model: m}}}}\n",
         "dataset": with_model.replace("pairs: pairs.jsonl", "dataset: {name: ./set, config: a}"),
         "triplets": with_model.replace("pairs: pairs.jsonl", "format: triplets, pairs: triplets.jsonl"),
         "labeled": with_model.replace("pairs: pairs.jsonl", "format: labeled, pairs: labeled.jsonl"),
@@ -223,6 +276,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, patched: pytest.MonkeyPatch
         encoding,
         "resolve_model",
         lambda model, *rest, **named: top / "model" if model == "some/model" else real(model, *rest, **named),
+    )
+    patched.setattr(
+        rerank_scoring,
+        "resolve_model",
+        lambda model, *rest, **named: top / "reranker" if model == "some/reranker" else real(model, *rest, **named),
     )
     return top
 

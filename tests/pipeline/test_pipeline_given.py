@@ -352,7 +352,7 @@ def test_a_moved_run_is_the_same_and_a_changed_one_is_not(make: Make, tmp_path: 
 
 
 WRONG = [
-    ({"mine": {"retrievers": ["dens"]}}, r"mine.retrievers.0: expected one of dense, bm25, found the text 'dens'. Did you mean"),
+    ({"mine": {"retrievers": ["dens"]}}, r"mine.retrievers.0: expected one of dense, bm25, found the text 'dens'."),
     ({"mine": {"retrievers": [3]}}, r"mine.retrievers.0: expected a section .*Write \{run: bm25.trec, name: bm25\}"),
     ({"mine": {"retrievers": []}}, r"mine.retrievers: nothing names candidates"),
     ({"mine": {"retrievers": [{"run": "a", "nam": "b"}]}}, r"mine.retrievers.0.nam: there is no such key.*'name'"),

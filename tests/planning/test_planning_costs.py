@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import negmine
-from negmine.planning.costs import ESTIMATES, Embedding, Facts
+from negmine.planning.costs import ESTIMATES
+from negmine.planning.facts import Embedding, Facts
 from negmine.planning.machine import Machine
 from negmine.planning.workload import Texts, Workload
 

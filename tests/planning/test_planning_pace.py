@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import negmine
 from negmine.encoders.batches import copies, equal_length
 from negmine.planning import pace as module
-from negmine.planning.pace import Pace, _fit, characters_per_token, measured_pace, token_lengths
+from negmine.planning.pace import Pace, characters_per_token, fitted, measured_pace, token_lengths
 
 COUNTING = Pace(load=9.0, call=1.0, token=0.0, square=0.0, memory=0.0, batch=0.0)
 
@@ -61,14 +61,14 @@ def test_times_of_the_model_are_found_again(call: float, token: float, square: f
     points = np.array([(4, 16), (64, 32), (10, 192)], np.float64)
     rows, length = points.T
     times = call + token * rows * length + square * rows * length**2
-    found = _fit(points, times)
+    found = fitted(points, times)
     again = found[0] + found[1] * rows * length + found[2] * rows * length**2
     assert again == pytest.approx(times, rel=1e-3)
 
 
 @given(st.lists(st.floats(1e-6, 100), min_size=3, max_size=3))
 def test_no_part_of_a_time_is_negative(times: list[float]) -> None:
-    assert min(_fit(np.array([(4, 16), (64, 32), (10, 192)], np.float64), np.array(times))) >= 0
+    assert min(fitted(np.array([(4, 16), (64, 32), (10, 192)], np.float64), np.array(times))) >= 0
 
 
 @given(st.lists(st.integers(0, 3000), min_size=1), st.floats(1, 8), st.one_of(st.none(), st.integers(3, 512)))

@@ -124,6 +124,15 @@ def test_threads_are_part_of_the_question(
     assert len([step for step in asked if step[0] == "search"]) == 2
 
 
+def test_words_that_are_searched_are_planned(config: Any) -> None:
+    """The tasks are those that the run has; the words add to what index takes."""
+    words = config(mine={"k": 20, "retrievers": ["dense", "bm25"]})
+    without, expected = plan(config())[2], plan(words)
+    assert expected[2].disk_bytes > without.disk_bytes
+    done = negmine.run(words, until="mine").stages
+    assert [step.tasks for step in expected[2:4]] == [stage.tasks for stage in done[2:4]]
+
+
 def test_a_finished_run_is_not_measured(config: Any, asked: list[tuple[Any, ...]]) -> None:
     negmine.run(config())
     assert {step.seconds for step in plan(config())} == {0.0}

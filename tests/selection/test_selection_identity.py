@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from negmine.selection.identity import DigestIndex, digest_array, number_by_first_appearance
-from negmine.text import BLANK, normalise, passage_text, text_digest
+from negmine.text import BLANK, DEFAULT_TEMPLATE, Template, normalise, text_digest
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,4 @@ def test_numbering_follows_first_appearance(rows: list[str]) -> None:
     ("title", "text", "passage"), [("T", "x", "T x"), ("", "x", "x"), ("T", "", "T"), ("", "", "")]
 )
 def test_a_passage_is_title_and_text(title: str, text: str, passage: str) -> None:
-    assert passage_text(title, text) == passage
+    assert Template(DEFAULT_TEMPLATE).fill({"title": [title], "text": [text]}) == [passage]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from negmine.encoders.base import Encoder
 from negmine.encoders.loading import Settings, devices
 from negmine.encoders.model_check import check_backend, check_device, check_model
 from negmine.encoders.model_files import model_digests, resolve_model
-from negmine.errors import ConfigError
 from negmine.store.digests import DigestCache
+from negmine.web.keys import api_key
 
 
 def model_folder(config: Config, *, download: bool = True) -> Path:
@@ -73,7 +72,7 @@ def _endpoint_encoder(config: Config) -> endpoint.EndpointEncoder:
     settings = endpoint.Settings(
         url=server.url,
         model=server.model,
-        key=_api_key(server.api_key_env),
+        key=api_key(server.api_key_env, "embed.endpoint.api_key_env"),
         dimensions=server.dimensions,
         encoding_format=server.encoding_format,
         batch_tokens=server.batch_tokens,
@@ -88,23 +87,6 @@ def _endpoint_encoder(config: Config) -> endpoint.EndpointEncoder:
         similarity=embed.similarity,
     )
     return endpoint.EndpointEncoder(settings)
-
-
-def _api_key(name: str | None) -> str | None:
-    """The key in an environment variable. Raises ConfigError when there is none."""
-    if name is None:
-        return None
-    key = os.environ.get(name, "").strip()
-    where = "embed.endpoint.api_key_env"
-    if not key:
-        raise ConfigError(
-            f"the environment variable {name} is {'empty' if name in os.environ else 'not set'}",
-            where=where,
-            hint=f"Set it to the key of the server: export {name}=... (workers of a cluster need it too).",
-        )
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigError(f"the environment variable {name} holds characters that no key has", where=where)
-    return key
 
 
 def _settings(config: Config) -> Settings:

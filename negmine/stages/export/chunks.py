@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from negmine.arrays import find_pairs, spans
+from negmine.config.filtering import RERANK
 from negmine.errors import ArtifactError
 from negmine.stages.base import Job
 from negmine.stages.export.splitting import queries_in
 from negmine.stages.export.targets import Split
+from negmine.stages.reranked import positive_rerank_scores
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.tables import read_columns, rows_between, to_numpy
 from negmine.text import Template
@@ -49,6 +51,9 @@ class Chunk:
         self.kept = kept.take(pc.sort_indices(kept, order))
         scored = job.file("mine", "positives.parquet")
         positives = rows_between(scored, "query", start, stop, ["query", "passage", "score", "doc_id"])
+        if job.config.scorers[0] == RERANK:
+            of_rerank = positive_rerank_scores(job, to_numpy(positives["query"]), to_numpy(positives["passage"]))
+            positives = positives.set_column(positives.column_names.index("score"), "score", pa.array(of_rerank))
         if job.config.pairs.action == "drop":
             rows = rows_between(job.file("filter", "pairs.parquet"), "query", start, stop, ["dropped"])
             positives = positives.filter(pc.invert(rows["dropped"]))
@@ -85,7 +90,7 @@ def chunks(job: Job, split: Split = None, *, columns: Sequence[str] = (), graded
         yield Chunk(job, path, start, min(start + size, queries), within, columns, graded)
 
 
-def cells(job: Job, chunk: Chunk, rows: Rows, encode: object) -> Cells:
+def cells(job: Job, chunk: Chunk, rows: Rows, encode: Callable[[pa.Array], pa.Array]) -> Cells:
     """What the columns of rows of a chunk are made of; ``encode`` as of the file they go to."""
     read: dict[str, pa.Table] = {}
 
@@ -97,7 +102,7 @@ def cells(job: Job, chunk: Chunk, rows: Rows, encode: object) -> Cells:
             read["rows"] = passages_of(job).take(numbers, passage_columns(job))
         return passage_column(job, read["rows"], name)
 
-    return Cells(rows, chunk.groups, encode, of_queries, of_passages)  # type: ignore[arg-type]
+    return Cells(rows, chunk.groups, encode, of_queries, of_passages)
 
 
 def passage_columns(job: Job) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from negmine.config import Config
+from negmine.stages.account import reranker_name
 from negmine.stages.base import Job, Stage, Task
 from negmine.stages.export.describing import model_name, write_card
 from negmine.stages.export.provenance import write_provenance
@@ -26,6 +27,7 @@ class ExportStage(Stage):
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "ingest": ("corpus", "queries", "positives", "excluded", "passage_texts"),
         "mine": ("all",),
+        "rerank": ("all",),
         "filter": ("all",),
     }
 
@@ -33,7 +35,8 @@ class ExportStage(Stage):
         return tuple(key for key in self.keys if key != "seed" or config.split is not None)
 
     def identity(self, config: Config, digests: DigestCache) -> Mapping[str, Mapping[str, Any]]:
-        return {"card": {"model": model_name(config)}}
+        reranker = {} if config.rerank is None else {"reranker": reranker_name(config)}
+        return {"card": {"model": model_name(config), **reranker}}
 
     def phases(self, job: Job) -> Iterator[Sequence[Task]]:
         if job.config.split is not None:

@@ -7,8 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from negmine.arrays import find_pairs
+from negmine.config.filtering import RERANK
+from negmine.config.mining import DENSE
 from negmine.selection.pairs import beaten_by, is_low
 from negmine.stages.base import Run
+from negmine.stages.reranked import positive_rerank_scores
 from negmine.store.tables import read_columns, rows_between, to_numpy
 
 _COLUMNS = ("query_id", "doc_id", "score", "rank", "query", "passage")
@@ -20,9 +23,21 @@ def positives_of(run: Run, start: int, stop: int) -> pa.Table:
 
 
 def staying_positives(run: Run) -> pa.Table:
-    """All labelled pairs but those that are dropped."""
-    positives = read_columns(run.file("mine", "positives.parquet"), _COLUMNS)
+    """All labelled pairs but those that are dropped, with the scores that decide (see ``decided``)."""
+    positives = decided(run, read_columns(run.file("mine", "positives.parquet"), _COLUMNS))
     return positives.filter(pa.array(stays(run, positives)))
+
+
+def decided(run: Run, positives: pa.Table) -> pa.Table:
+    """Labelled pairs, by query, with the scores of ``config.scorers``: ``score``, and ``second_score`` if two count."""
+    scorers = run.config.scorers
+    if RERANK not in scorers:
+        return positives
+    query, passage = to_numpy(positives["query"]), to_numpy(positives["passage"])
+    known = {DENSE: to_numpy(positives["score"]), RERANK: positive_rerank_scores(run, query, passage)}
+    place = positives.column_names.index("score")
+    positives = positives.set_column(place, "score", pa.array(known[scorers[0]]))
+    return positives if len(scorers) < 2 else positives.append_column("second_score", pa.array(known[scorers[1]]))
 
 
 def stays(run: Run, positives: pa.Table) -> np.ndarray:

@@ -11,13 +11,17 @@ import pyarrow.compute as pc
 
 from negmine import schemas
 from negmine.arrays import find_pairs
+from negmine.config.filtering import RERANK
+from negmine.config.mining import DENSE
+from negmine.errors import ConfigError
 from negmine.selection.candidates import Candidates
 from negmine.selection.groups import same_group
 from negmine.selection.identity import EXCLUSION_REASONS
 from negmine.selection.near_duplicates import near_duplicates
 from negmine.selection.verdicts import NearDuplicates, reference_scores
 from negmine.stages.base import Run
-from negmine.stages.filter.labels import positives_of, ranks_among, stays, trusted
+from negmine.stages.filter.labels import decided, positives_of, ranks_among, stays, trusted
+from negmine.stages.reranked import rerank_scores
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.tables import read_columns, rows_between, to_numpy
 from negmine.text import Template
@@ -25,7 +29,8 @@ from negmine.text import Template
 
 @dataclass(frozen=True)
 class MinedPart:
-    """The rows of one part of mine, in its order; queries are counted from ``start`` in ``candidates``."""
+    """The rows of one part of mine, best first by the score that decides; queries are counted from ``start`` in
+    ``candidates``. ``rest`` are those that the reranker did not score."""
 
     name: str
     start: int
@@ -34,6 +39,7 @@ class MinedPart:
     named: pa.Table
     """``query_id`` and ``id_hash`` of the queries (stop - start,)."""
     candidates: Candidates
+    rest: pa.Table | None = None
 
 
 def mined_parts(run: Run) -> list[tuple[str, int, int]]:
@@ -47,12 +53,17 @@ def mined_parts(run: Run) -> list[tuple[str, int, int]]:
 def load_part(run: Run, name: str, start: int, stop: int, exclude_same: Sequence[str]) -> MinedPart:
     """One of ``mined_parts``."""
     table = read_columns(run.file("mine", f"{name}.parquet"), schemas.CANDIDATES.names)
+    table, rest = _reranked(run, table) if RERANK in run.config.scorers else (table, None)
     query, passage = to_numpy(table["query"]) - start, to_numpy(table["passage"])
-    positives = positives_of(run, start, stop)
+    positives = decided(run, positives_of(run, start, stop))
     of_query, of_passage = to_numpy(positives["query"]) - start, to_numpy(positives["passage"])
     used = trusted(of_query, stays(run, positives), stop - start)
-    scores = to_numpy(positives["score"])[used]
-    reference = reference_scores(of_query[used], scores, run.config.filter.reference, stop - start)
+
+    def reference(column: str) -> np.ndarray:
+        how = run.config.filter.reference
+        return reference_scores(of_query[used], to_numpy(positives[column])[used], how, stop - start)
+
+    several = len(run.config.scorers) > 1
     named = queries_of(run).slice(start, stop, ["query_id", "id_hash"])
     score, excluded = to_numpy(table["score"]), excluded_codes(run, start, stop, query, passage)
     rival = excluded == 0
@@ -65,12 +76,42 @@ def load_part(run: Run, name: str, start: int, stop: int, exclude_same: Sequence
         positive_similarity=to_numpy(table["positive_similarity"]),
         excluded=excluded,
         passage_key=passage_keys(run)[passage],
-        reference=reference,
+        reference=reference("score"),
         positive_rank=_best(of_query[used], ranks[used], stop - start),
         query_key=to_numpy(named["id_hash"]),
         same=tuple(same_value(run, column, query, passage, of_query, of_passage) for column in exclude_same),
+        second_score=to_numpy(table[f"{run.config.scorers[1]}_score"]) if several else None,
+        second_reference=reference("second_score") if several else None,
     )
-    return MinedPart(name, start, stop, table, named, candidates)
+    return MinedPart(name, start, stop, table, named, candidates, rest)
+
+
+def _reranked(run: Run, table: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Candidates with the scores of both, best first by the one that decides; and those without the reranker's."""
+    query, passage, dense = (to_numpy(table[name]) for name in ("query", "passage", "score"))
+    known = {DENSE: dense, RERANK: rerank_scores(run, query, passage)}
+    first = run.config.scorers[0]
+    for field in schemas.SCORED_BY:
+        values = known[field.name.removesuffix("_score")]
+        table = table.append_column(field.name, pa.array(values, mask=np.isnan(values)))
+    table = table.set_column(table.column_names.index("score"), "score", table[f"{first}_score"])
+    scored = np.flatnonzero(~np.isnan(known[RERANK]))
+    order = scored[np.lexsort((passage[scored], -known[first][scored], query[scored]))]
+    _check_scale(run, known[RERANK][scored])
+    return table.take(pa.array(order)), table.filter(pa.array(np.isnan(known[RERANK])))
+
+
+def _check_scale(run: Run, scores: np.ndarray) -> None:
+    """Refuse a share of a score that may be negative: a server gives what it gives."""
+    section = run.config.filter
+    hard = section.risk.as_hard_as if section.risk is not None else None
+    key = "filter.risk.as_hard_as" if section.relative_margin is None else "filter.relative_margin"
+    if (section.relative_margin is not None or hard is not None) and len(scores) and scores.min() < 0:
+        raise ConfigError(
+            f"it is a share of the reference score, and the reranker has scores below zero ({scores.min():g})",
+            where=key,
+            hint="Set filter.absolute_margin instead, and filter.risk to null or {max: 0.5}.",
+        )
 
 
 def queries_of(run: Run) -> StandingTable:

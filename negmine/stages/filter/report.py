@@ -74,6 +74,8 @@ def report(job: Job, parts: Sequence[str], queries: int) -> Mapping[str, int]:
         "starved_not_listed": max(len(starved) - _STARVED_LISTED, 0),
     }
     job.facts["leak"] = found["leak"] or {}
+    if job.config.rerank is not None:
+        job.facts["scorers"] = list(job.config.scorers)
     with job.publish("report.json") as output:
         output.path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
         output.rows = 1

@@ -151,6 +151,7 @@ def _labelled(run: Run, chosen: np.ndarray, half: np.ndarray, positives: pa.Tabl
         pair_row=pair_row,
         pair_positive=pair_positive,
         pair_similarity=_cosines(run, of_passage, pair_positive, pair_passage),
+        second_score=to_numpy(positives["second_score"]) if len(run.config.scorers) > 1 else None,
         pair_same=tuple(same_value(run, c, every, pair_passage, every, of_passage[pair_positive]) for c in columns),
     )
 

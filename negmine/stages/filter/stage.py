@@ -42,6 +42,7 @@ class FilterStage(Stage):
         "embed": ("queries",),
         "index": ("all",),
         "mine": ("all",),
+        "rerank": ("all",),
     }
 
     def keys_used(self, config: Config) -> tuple[str, ...]:
@@ -161,10 +162,14 @@ def _filter_part(task: Task, job: Job) -> Mapping[str, int]:
         filled = extra.num_rows
         table = pa.concat_tables([table, extra]).combine_chunks()
         table = table.take(pc.sort_indices(table, [("query", "ascending")]))  # stable: random rows come last
-    with job.publish(f"{task.name}.parquet") as output, TableWriter(output.path, schemas.VERDICTS) as writer:
+    counts = np.bincount(reason, minlength=len(names))
+    if part.rest is not None and part.rest.num_rows:
+        counts[names.index("range")] += part.rest.num_rows
+        table = pa.concat_tables([table, _not_scored(part)]).combine_chunks()
+        table = table.take(pc.sort_indices(table, [("query", "ascending")]))  # stable: they come last
+    with job.publish(f"{task.name}.parquet") as output, TableWriter(output.path, table.schema) as writer:
         writer.write_table(table)
         output.rows = writer.rows
-    counts = np.bincount(reason, minlength=len(names))
     job.progress(part.stop - part.start)
     return {
         **{f"reason_{name}": int(count) for name, count in zip(names, counts, strict=True)},
@@ -188,15 +193,31 @@ def _complain(job: Job, rules: Rules, part: MinedPart, kept: np.ndarray) -> None
 
 def _verdict_table(part: MinedPart, reason: np.ndarray, risk: np.ndarray | None, names: Sequence[str]) -> pa.Table:
     query, kept = part.candidates.query, reason == KEPT
+    schema = schemas.verdicts(reranked=part.rest is not None)
     columns = {
-        **{name: part.table[name] for name in schemas.CANDIDATES.names},
+        **{name: part.table[name] for name in part.table.column_names},
         "reference": part.candidates.reference[query],
         "risk": pa.nulls(len(reason), pa.float64()) if risk is None else risk,
         "verdict": pc.take(pa.array(["dropped", "kept"]), pa.array(kept.astype(np.int64))),
         "reason": pc.take(pa.array(names), pa.array(reason.astype(np.int64))),
         "position": _positions(query, kept),
     }
-    return pa.table([_cast(columns[field.name], field.type) for field in schemas.VERDICTS], schema=schemas.VERDICTS)
+    return pa.table([_cast(columns[field.name], field.type) for field in schema], schema=schema)
+
+
+def _not_scored(part: MinedPart) -> pa.Table:
+    """The verdicts on candidates beyond ``rerank.depth``: nothing can be said of them."""
+    assert part.rest is not None
+    rows, schema = part.rest.num_rows, schemas.verdicts(reranked=True)
+    columns = {
+        **{name: part.rest[name] for name in part.rest.column_names},
+        "reference": part.candidates.reference[to_numpy(part.rest["query"]) - part.start],
+        "risk": pa.nulls(rows, pa.float64()),
+        "verdict": pa.repeat("dropped", rows),
+        "reason": pa.repeat("range", rows),
+        "position": pa.nulls(rows, pa.int32()),
+    }
+    return pa.table([_cast(columns[field.name], field.type) for field in schema], schema=schema)
 
 
 def _positions(query: np.ndarray, kept: np.ndarray) -> pa.Array:

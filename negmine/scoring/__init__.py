@@ -1,0 +1,1 @@
+"""Models that score a query and a passage together."""
