@@ -18,7 +18,7 @@ import pytest
 import negmine
 from negmine.cli.outcomes import outcome
 from negmine.errors import ConfigError
-from negmine.planning import costs
+from negmine.planning import facts
 from negmine.planning.plan import plan
 from negmine.retrieval import list_costs
 from negmine.retrieval.recall import draw_queries
@@ -257,7 +257,7 @@ def test_what_cannot_work_is_refused_before_the_index_is_built(
 
 def test_the_result_says_what_was_reached(config_of: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists and recall beside the counts; the bound is never rounded up."""
-    monkeypatch.setattr(costs, "choose_lists", lambda *sizes: 64)
+    monkeypatch.setattr(facts, "choose_lists", lambda *sizes: 64)
     config = config_of(dense="auto", recall_target=0.9)
     planned = {stage.stage: stage.tasks for stage in plan(config)}
     stages = {stage.stage: stage for stage in negmine.run(config, until="mine").stages}

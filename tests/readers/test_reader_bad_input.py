@@ -275,7 +275,7 @@ def test_a_query_id_column_that_was_chosen_must_be_there(tmp_path: Path) -> None
 
 
 QUERIES = [
-    ('{"qid": "q", "text": "t"}', ":1", "there is no column '_id'", "Set data.columns.doc_id: qid"),
+    ('{"topic": "q", "text": "t"}', ":1", "there is no column '_id'", "Set data.columns.doc_id to the column's name"),
     ('{"_id": "q", "query": "t"}', ":1", "there is no column 'text'", "Set data.columns.text: query"),
     ('{"_id": "q", "text": "t"}\n{"_id": "r", "text": ""}', ":2", "'text' is blank", FIX),
     ('{"_id": "q", "text": "t"}\n{"text": "t"}', ":2", "'_id' is empty", FIX),
