@@ -150,7 +150,7 @@ def _read(source: Source, config: Config, spool: Path, bad_rows: BadRows) -> _Re
         "queries_without_positive": int((~used).sum()) - guarded,
         "guarded_queries": guarded,
         "guarded_passages": int((~stays).sum()),
-        "ids_merged": corpus.ids_merged,
+        "ids_merged": corpus.ids_merged if corpus.from_file else 0,  # labels repeat their passages
         "rows_rejected": len(bad_rows),
     }
     return _Read(
