@@ -64,9 +64,14 @@ def parquet_batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[A
     """Yield record batches of at most ``rows`` rows. Raises InputError for a damaged file."""
     with open_parquet(path) as file:
         batches = file.iter_batches(batch_size=rows, columns=list(columns), use_threads=False)
+        found = 0
         while True:
             with readable(path):
                 batch = next(batches, None)
             if batch is None:
-                return
+                break
+            found += batch.num_rows
             yield batch
+        if found != file.metadata.num_rows:
+            problem = f"{found} of its {file.metadata.num_rows} rows are there"
+            raise InputError(f"this Parquet file is damaged ({problem})", where=str(path), hint=AGAIN)
