@@ -70,11 +70,11 @@ def first_line(error: BaseException) -> str:
     return lines[0][:200].rstrip(".") if lines else ""
 
 
-def load_model(folder: Path, settings: Settings) -> Any:
-    """The ``SentenceTransformer`` in ``folder``.
+def prepare(settings: Settings) -> None:
+    """Have the libraries ready to load a model.
 
-    Raises InputError for files that cannot be loaded, ConfigError for settings that do not fit the
-    machine or the backend, MissingDependencyError for packages that are not there.
+    Raises ConfigError for settings that do not fit the machine or the backend, MissingDependencyError
+    for packages that are not there.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if settings.backend != "torch" and settings.dtype != "float32":
@@ -85,8 +85,8 @@ def load_model(folder: Path, settings: Settings) -> Any:
         )
     check_backend(settings.backend)
     try:
+        import sentence_transformers  # noqa: F401
         import torch
-        from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise MissingDependencyError(
             f"sentence-transformers cannot be imported ({error})", hint="Run: pip install sentence-transformers"
@@ -94,27 +94,24 @@ def load_model(folder: Path, settings: Settings) -> Any:
     check_device(settings.device, settings.backend)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
+
+
+@contextlib.contextmanager
+def loading(folder: Path, settings: Settings, kind: str, hint: str) -> Iterator[None]:
+    """Load a model inside, in silence.
+
+    Raises InputError for files that cannot be loaded, or that lack weights of a ``kind`` of model
+    (then with ``hint``).
+    """
     try:
         with quiet(), load_report() as report:
-            model = SentenceTransformer(
-                str(folder),
-                device="cpu" if settings.backend == "openvino" or devices(settings) else _device(settings),
-                backend=settings.backend,
-                truncate_dim=settings.truncate_dim,
-                trust_remote_code=settings.trust_remote_code,
-                model_kwargs=model_kwargs(settings),
-                local_files_only=True,
+            yield
+        if report.missing:
+            raise InputError(
+                f"the model's files lack {len(report.missing)} weights of {kind} (the first is '{report.missing[0]}')",
+                where=str(folder),
+                hint=hint,
             )
-            if report.missing:
-                raise InputError(
-                    f"the model's files lack {len(report.missing)} weights of its architecture"
-                    f" (the first is '{report.missing[0]}')",
-                    where=str(folder),
-                    hint="Download or save the model again.",
-                )
-            if settings.backend == "torch":
-                _cast(model, getattr(torch, settings.dtype))
-            return model
     except NegmineError:
         raise
     except Exception as error:  # whatever a damaged or foreign model folder makes the libraries raise
@@ -127,6 +124,27 @@ def load_model(folder: Path, settings: Settings) -> Any:
             where=str(folder),
             hint="Check embed.model, embed.backend and embed.device.",
         ) from error
+
+
+def load_model(folder: Path, settings: Settings) -> Any:
+    """The ``SentenceTransformer`` in ``folder``; raises as ``prepare`` and ``loading`` do."""
+    prepare(settings)
+    with loading(folder, settings, "its architecture", "Download or save the model again."):
+        import torch
+        from sentence_transformers import SentenceTransformer
+
+        model = SentenceTransformer(
+            str(folder),
+            device="cpu" if settings.backend == "openvino" or devices(settings) else _device(settings),
+            backend=settings.backend,
+            truncate_dim=settings.truncate_dim,
+            trust_remote_code=settings.trust_remote_code,
+            model_kwargs=model_kwargs(settings),
+            local_files_only=True,
+        )
+        if settings.backend == "torch":
+            _cast(model, getattr(torch, settings.dtype))
+    return model
 
 
 def devices(settings: Settings) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ together: nothing is padded, and a pair's score does not depend on the pairs sco
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,9 @@ from typing import Any
 import numpy as np
 
 from negmine.encoders.batches import by_characters, copies, equal_length
-from negmine.encoders.load_report import load_report
 from negmine.encoders.loading import Settings as LoadSettings
-from negmine.encoders.loading import first_line, model_kwargs, quiet
-from negmine.encoders.model_check import check_backend, check_device, missing_backend, own_code
-from negmine.errors import ConfigError, InputError, MissingDependencyError, NegmineError
+from negmine.encoders.loading import first_line, loading, model_kwargs, prepare, quiet
+from negmine.errors import ConfigError, InputError
 from negmine.scoring.base import PairError, of_rerank, sigmoid
 
 ROWS = 16
@@ -211,49 +208,23 @@ class _Tokens:
 
 def _load(folder: Path, settings: Settings) -> Any:
     """The ``CrossEncoder`` in ``folder``; raises as ``encoders.loading.load_model`` does."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    check_backend(settings.backend)
-    try:
-        import torch
-        from sentence_transformers import CrossEncoder
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"sentence-transformers cannot be imported ({error})", hint="Run: pip install sentence-transformers"
-        ) from error
-    check_device(settings.device, settings.backend)
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    loading = LoadSettings(
-        backend=settings.backend, device=settings.device, dtype=settings.dtype, threads=settings.threads
+    how = LoadSettings(
+        backend=settings.backend,
+        device=settings.device,
+        dtype=settings.dtype,
+        trust_remote_code=settings.trust_remote_code,
+        threads=settings.threads,
     )
+    prepare(how)
     on_cpu = settings.backend == "openvino"
-    try:
-        with quiet(), load_report() as report:
-            model = CrossEncoder(
-                str(folder),
-                device="cpu" if on_cpu else None if settings.device == "auto" else settings.device,
-                backend=settings.backend,
-                trust_remote_code=settings.trust_remote_code,
-                model_kwargs=model_kwargs(loading),
-                local_files_only=True,
-            )
-            if report.missing:
-                raise InputError(
-                    f"the model's files lack {len(report.missing)} weights of a cross-encoder"
-                    f" (the first is '{report.missing[0]}')",
-                    where=str(folder),
-                    hint="Is it an embedding model? Check rerank.model.",
-                )
-            return model
-    except NegmineError:
-        raise
-    except Exception as error:  # whatever a damaged or foreign model folder makes the libraries raise
-        if "trust_remote_code" in str(error) and not settings.trust_remote_code:
-            raise own_code(folder, first_line(error)) from error
-        if isinstance(error, ImportError) and settings.backend != "torch":
-            raise missing_backend(settings.backend, first_line(error)) from error
-        raise InputError(
-            f"the model cannot be loaded ({type(error).__name__}: {first_line(error)})",
-            where=str(folder),
-            hint="Check rerank.model, rerank.backend and rerank.device.",
-        ) from error
+    with loading(folder, how, "a cross-encoder", "Is it an embedding model? Check rerank.model."):
+        from sentence_transformers import CrossEncoder
+
+        return CrossEncoder(
+            str(folder),
+            device="cpu" if on_cpu else None if settings.device == "auto" else settings.device,
+            backend=settings.backend,
+            trust_remote_code=settings.trust_remote_code,
+            model_kwargs=model_kwargs(how),
+            local_files_only=True,
+        )

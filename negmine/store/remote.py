@@ -100,7 +100,8 @@ class Store:
     """One place on a store: ``files`` is its fsspec file system, ``root`` what that calls the place."""
 
     def __init__(self, url: str) -> None:
-        """Raises MissingDependencyError when a package is missing, ConfigError for an unknown protocol."""
+        """Raises MissingDependencyError when a package is missing, ConfigError for an unknown protocol, InputError
+        when it cannot be reached."""
         import fsspec
 
         self.url, self.name = url, redacted(url)
@@ -114,6 +115,12 @@ class Store:
                 f"this URL cannot be used ({redacted(str(error))})",
                 where=self.name,
                 hint="Check how it is written.",
+            ) from None
+        except OSError as error:  # a file system that connects when it is made
+            raise InputError(
+                f"this store cannot be reached ({redacted(error.strerror or str(error))})",
+                where=self.name,
+                hint="Check the URL and the connection.",
             ) from None
         self.root: str = root.rstrip("/")
 

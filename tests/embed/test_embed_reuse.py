@@ -121,7 +121,7 @@ def test_other_weights_in_the_same_folder_take_nothing_over(data: Any, static_mo
 def test_other_versions_of_the_libraries_take_nothing_over(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     data.run()
     add(data)
-    monkeypatch.setattr("negmine.stages.embed.earlier.importlib.metadata.version", lambda name: "99.0")
+    monkeypatch.setattr("negmine.stages.earlier.importlib.metadata.version", lambda name: "99.0")
     assert data.run().counts["reused"] == 0
 
 

@@ -207,6 +207,17 @@ def test_an_unknown_protocol_is_told(config: Path) -> None:
         go(config, "publish=s4://bucket/set")
 
 
+def test_a_store_that_cannot_be_reached_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems connect as soon as they are made."""
+
+    def refuse(*words: object, **named: object) -> None:
+        raise OSError(111, "Connection refused")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
+    with pytest.raises(InputError, match=r"memory://set: this store cannot be reached \(Connection refused\)"):
+        go(config, "publish=memory://set")
+
+
 def test_a_run_ends_in_a_bucket(config: Path, s3: fsspec.AbstractFileSystem, call) -> None:
     words = ("run", "-c", config, "--set", "publish=s3://bucket/sets/a", "--json")
     code, out, err = call(*words)

@@ -10,7 +10,6 @@ endpoint there are only the text and the keys.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,15 +18,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from negmine import schemas
-from negmine.config import get
 from negmine.errors import ArtifactError
 from negmine.stages.base import Job
+from negmine.stages.earlier import made_alike
 from negmine.stages.embed.encoding import encoder_identity
-from negmine.store.manifest import Manifest, Part
+from negmine.store.manifest import Part
 from negmine.store.tables import read_columns, to_numpy
 
 _CUT_OFF = schemas.CUT_OFF.name
-_LIBRARIES = ("sentence-transformers", "transformers", "torch")
 
 
 def text_digests(texts: Sequence[str]) -> np.ndarray:
@@ -49,7 +47,12 @@ class EarlierVectors:
     def __init__(self, job: Job, kind: str, keys: Sequence[str]) -> None:
         """``keys``: the config keys that must be as they were."""
         self._job = job
-        self._manifest = _matching(job, keys)
+        local = job.config.embed.model is not None
+
+        def identity() -> dict[str, Any] | None:
+            return encoder_identity(job.config, job.work.digests) if local else None
+
+        self._manifest = made_alike(job, "embed", keys, identity)
         self._parts: list[Part] = []
         digests = []
         for part in self._manifest.parts if self._manifest else ():
@@ -112,22 +115,3 @@ class EarlierVectors:
         if not {name, _CUT_OFF} <= set(pq.read_schema(path).names):
             return None
         return _array(read_columns(path, [name])[name].to_pylist())
-
-
-def _matching(job: Job, keys: Sequence[str]) -> Manifest | None:
-    """The manifest of the finished stage when its encoder is the one that the config asks for now."""
-    try:
-        manifest = job.work.manifest("embed")
-    except ArtifactError:
-        return None  # a damaged manifest vouches for nothing
-    if manifest is None:
-        return None
-    before = manifest.made_from
-    now = {key: get(job.config, key) for key in keys}
-    local = job.config.embed.model is not None  # a server has libraries and files of its own
-    same = (
-        before.get("model") == (encoder_identity(job.config, job.work.digests) if local else None)
-        and {key: before.get("config", {}).get(key) for key in keys} == now
-        and (not local or all(manifest.libraries.get(name) == importlib.metadata.version(name) for name in _LIBRARIES))
-    )
-    return manifest if same else None

@@ -6,21 +6,19 @@ the model's files, every key of ``rerank`` that decides a score, and the version
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from negmine.config import get
 from negmine.errors import ArtifactError
 from negmine.stages.base import Job
+from negmine.stages.earlier import made_alike
 from negmine.stages.rerank.scoring import scorer_identity
-from negmine.store.manifest import Manifest, Part
+from negmine.store.manifest import Part
 from negmine.store.tables import iter_batches, read_columns
 
-_LIBRARIES = ("sentence-transformers", "transformers", "torch")
 _DIGEST = "pair_digest"
 
 
@@ -34,7 +32,7 @@ class EarlierScores:
     def __init__(self, job: Job, keys: Sequence[str]) -> None:
         """``keys``: the config keys that must be as they were."""
         self._job = job
-        self._manifest = _matching(job, keys)
+        self._manifest = made_alike(job, "rerank", keys, lambda: scorer_identity(job.config, job.work.digests))
         self._parts: list[Part] = []
         found = []
         for part in self._manifest.parts if self._manifest else ():
@@ -99,23 +97,3 @@ def _places(path: Path, number: int) -> tuple[np.ndarray, np.ndarray]:
     start = np.flatnonzero(np.concatenate([[True], digest[1:] != digest[:-1]])[: len(digest)])
     stop = np.append(start[1:], len(digest))[: len(start)]
     return digest[start], np.stack([np.full(len(start), number), start, stop], axis=1)
-
-
-def _matching(job: Job, keys: Sequence[str]) -> Manifest | None:
-    """The manifest of the finished stage when its scorer is the one that the config asks for now."""
-    try:
-        manifest = job.work.manifest("rerank")
-    except ArtifactError:
-        return None  # a damaged manifest vouches for nothing
-    if manifest is None:
-        return None
-    before = manifest.made_from
-    now = {key: get(job.config, key) for key in keys}
-    identity = scorer_identity(job.config, job.work.digests)
-    libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES} if identity is not None else {}
-    same = (
-        before.get("model") == identity
-        and {key: before.get("config", {}).get(key) for key in keys} == now
-        and all(manifest.libraries.get(name) == version for name, version in libraries.items())
-    )
-    return manifest if same else None

@@ -1,0 +1,38 @@
+"""What an earlier run made with the same model, so that it need not be made again."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from negmine.config import get
+from negmine.errors import ArtifactError
+from negmine.stages.base import Job
+from negmine.store.manifest import Manifest
+
+_LIBRARIES = ("sentence-transformers", "transformers", "torch")
+
+
+def made_alike(
+    job: Job, stage: str, keys: Sequence[str], identity: Callable[[], Mapping[str, Any] | None]
+) -> Manifest | None:
+    """The manifest of the finished stage, when its model is the one that the config asks for now.
+
+    ``keys`` decide what the model makes of a text; ``identity`` tells the digests of its files, None for
+    a server, which has libraries and files of its own.
+    """
+    try:
+        manifest = job.work.manifest(stage)
+    except ArtifactError:
+        return None  # a damaged manifest vouches for nothing
+    if manifest is None:
+        return None
+    before, model = manifest.made_from, identity()
+    libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES} if model is not None else {}
+    same = (
+        before.get("model") == model
+        and {key: before.get("config", {}).get(key) for key in keys} == {key: get(job.config, key) for key in keys}
+        and all(manifest.libraries.get(name) == version for name, version in libraries.items())
+    )
+    return manifest if same else None
