@@ -28,17 +28,20 @@ _RAY = {"executors"}
 USUAL = (
     "startup",
     "mining --rounds 3",
+    "margins --rounds 3",
     "scaling",
     "approximate --passages 300000 --queries 20000 --rounds 2",
     "embedding --texts 600 --documents 2000 --rounds 2",
     "planning demo texts 20000x2000x384",
-    "executors --stage mine --rounds 2",
+    "executors --stage mine --passages 100000 --queries 16000 --rounds 2",
     "executors --stage embed --passages 600 --rounds 2",
 )
 FULL = (
     "startup",
     "mining",
     "mining --passages 1000000 --queries 5000 --rounds 3 --no-peers",
+    "margins",
+    "margins --passages 1000000 --queries 5000 --rounds 3 --no-default-path",
     "scaling --half --rounds 2",
     "approximate",
     "embedding",
@@ -50,6 +53,7 @@ FULL = (
 TINY = (
     "startup --rounds 1",
     "mining --passages 2000 --queries 200 --rounds 1",
+    "margins --passages 2000 --queries 200 --rounds 1",
     "scaling --sizes 1000 2000 --queries 100",
     "approximate --passages 20000 --queries 500 --rounds 1",
     "embedding --texts 20 --documents 20 --rounds 1",

@@ -32,6 +32,32 @@ def _texts(corpus: Path, count: int) -> list[str]:
     return [found[order[i % len(found)]] + (f" ({i})" if i >= len(found) else "") for i in range(count)]
 
 
+def _operations(work: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products in ``work``, attention included."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_total_flops())
+
+
+def _product_limit(threads: int, seconds: float = 2.0) -> float:
+    """Operations a second that products of float32 matrices reach here: the best of several shapes, all in cache
+    or nearly so, each for ``seconds``."""
+    import torch
+
+    torch.set_num_threads(threads)
+    best = 0.0
+    for rows, inner, columns in ((1024, 1024, 1024), (2048, 384, 1536), (2048, 1536, 384), (4096, 384, 384)):
+        a, b = torch.randn(rows, inner), torch.randn(inner, columns)
+        out = torch.mm(a, b)
+        stop = time.perf_counter() + seconds
+        while (started := time.perf_counter()) < stop:
+            torch.mm(a, b, out=out)
+            best = max(best, 2 * rows * inner * columns / (time.perf_counter() - started))
+    return best
+
+
 def _timed(work: Callable[[], object]) -> tuple[float, float]:
     """Seconds by the clock, and of all processor cores together."""
     wall, cpu = time.perf_counter(), time.process_time()
@@ -76,9 +102,18 @@ def throughput(model: str, corpus: Path, count: int, rounds: int, threads: int) 
         for name, arm in arms.items():
             seconds[name].append(_timed(lambda name=name, arm=arm: found.__setitem__(name, arm())))  # type: ignore[misc]
     apart = float(np.abs(found["negmine"] - found["encode(batch_size=32)"]).max())
+    limit = _product_limit(threads)
+    operations = _operations(lambda: ours.encode_passages(texts))
+    share = operations / min(wall for wall, _ in seconds["negmine"]) / limit
     rates = ", ".join(f"{name} {tokens / statistics.median(s[0] for s in runs):,.0f}" for name, runs in seconds.items())
     title = f"embed: {count:,} passages, {tokens:,} tokens, {threads} threads"
-    return _table(title, seconds, f"Tokens per second: {rates}. Greatest difference of a value: {apart:.1e}.")
+    return _table(
+        title,
+        seconds,
+        f"Tokens per second: {rates}. Greatest difference of a value: {apart:.1e}.\n\nMatrix products:"
+        f" {operations / tokens / 1e6:.1f} million operations per token; in its best round negmine does {share:.0%} of"
+        f" the {limit / 1e9:.0f} billion a second that products alone reach here.",
+    )
 
 
 def incremental(

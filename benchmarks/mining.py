@@ -42,10 +42,19 @@ def measure(home: Path, which: str, k: int) -> None:
         index.add(corpus)
         report_seconds(lambda: index.search(queries, k) and None)
         return
-    _peer(home, corpus, queries, k, use_faiss=which.endswith("faiss"))
+    peer(home, corpus, queries, k, use_faiss=which.endswith("faiss"))
 
 
-def _peer(home: Path, corpus: np.ndarray, queries: np.ndarray, k: int, *, use_faiss: bool) -> None:
+def peer(
+    home: Path,
+    corpus: np.ndarray,
+    queries: np.ndarray,
+    k: int,
+    *,
+    use_faiss: bool,
+    relative_margin: float | None = None,
+) -> None:
+    """Sentence Transformers' miner on ready vectors, measured."""
     import json
 
     import datasets
@@ -83,7 +92,14 @@ def _peer(home: Path, corpus: np.ndarray, queries: np.ndarray, k: int, *, use_fa
     def work() -> None:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             mine_hard_negatives(
-                data, Vectors(), corpus=texts, range_max=k, num_negatives=5, use_faiss=use_faiss, verbose=False
+                data,
+                Vectors(),
+                corpus=texts,
+                range_max=k,
+                relative_margin=relative_margin,
+                num_negatives=5,
+                use_faiss=use_faiss,
+                verbose=False,
             )
 
     report_seconds(work)
