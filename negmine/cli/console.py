@@ -41,9 +41,11 @@ class Console:
     _bars: dict[str, Any] = field(default_factory=dict)
 
     def result(self, value: Any) -> None:
-        """The JSON object of a command, when ``--json`` asks for it."""
+        """The JSON object of a command, when ``--json`` asks for it. An error that follows stands below it, and below
+        what was printed, also where both go to one log."""
         if self.json:
             sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.flush()
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table for people.

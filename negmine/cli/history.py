@@ -35,7 +35,7 @@ _FILE_COLUMNS = 120
     help=example(
         "history",
         "negmine history -c negmine.yaml",
-        "negmine history -c negmine.yaml --of /data/negatives   where did this come from?",
+        "negmine history -c negmine.yaml --of data/train   where did this come from?",
         "negmine history -c negmine.yaml --show-config 3 > again.yaml",
     ),
 )
