@@ -27,6 +27,7 @@ PATH_KEYS = (
     "embed.vectors.queries",
     "publish",
     "engine.scratch",
+    "checks.max_churn_against.run",
 )
 """Keys that hold a path (models and ``data.dataset.name`` only when they name a local folder)."""
 
