@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("executors",),
     ("pipeline", "planning", "results", "explain", "sweep"),
     ("starter", "report", "quality"),
+    ("rounds",),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

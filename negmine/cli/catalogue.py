@@ -16,6 +16,9 @@ CATALOGUE: dict[str, dict[str, tuple[str, str]]] = {
         "filter": ("steps", "Decide which candidates are negatives, each with its reason."),
         "export": ("steps", "Write training files, the dataset card and the provenance."),
     },
+    "Get better in rounds": {
+        "refresh": ("refreshing", "Mine again with an improved model; see which negatives became easy."),
+    },
     "Look at a run": {
         "status": ("inspect", "Show each stage: current, stale (why), partial, missing or damaged."),
         "plan": ("inspect", "Show what run would do, and what it would cost; changes nothing."),
