@@ -1,7 +1,8 @@
 """negmine mines hard negatives: passages that look right for a query but are wrong.
 
 The command line and this module do the same things: ``load_config`` reads a config,
-``run`` brings a run up to date, ``status`` tells what is, ``read_negatives`` gives the result.
+``run`` brings a run up to date, ``status`` tells what is, ``read_negatives`` gives the result,
+``compare`` shows two of them side by side.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from negmine.comparing import Comparison, compare
     from negmine.config import Config, config_from_dict, load_config
     from negmine.errors import NegmineError
     from negmine.pipeline import RunResult, StageStatus, run, status
@@ -17,10 +19,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "Config",
     "NegmineError",
     "RunResult",
     "StageStatus",
+    "compare",
     "config_from_dict",
     "load_config",
     "read_negatives",
@@ -29,6 +33,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Comparison": "negmine.comparing",
+    "compare": "negmine.comparing",
     "Config": "negmine.config",
     "config_from_dict": "negmine.config",
     "load_config": "negmine.config",

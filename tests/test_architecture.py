@@ -20,8 +20,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("stages",),
     ("executors",),
     ("pipeline", "planning", "results", "explain", "sweep"),
-    ("starter", "report", "quality"),
-    ("rounds",),
+    ("starter", "report", "quality", "comparing"),
+    ("checks", "rounds"),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

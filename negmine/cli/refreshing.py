@@ -12,6 +12,7 @@ from negmine.cli.options import Source, common, example
 from negmine.cli.steps import show_stages
 
 if TYPE_CHECKING:
+    from negmine.comparing import Comparison
     from negmine.config import Config
     from negmine.rounds import Became, Look
 
@@ -57,6 +58,7 @@ def refresh_run(config: Config, console: Console, source: Source, model: Model, 
     for exported in found.result.exports:
         console.line(str(exported))
     console.line()
+    show_churn(console, found.comparison)
     show_negatives(console, found.negatives)
     console.result(refreshing.as_json(found, str(path)))
 
@@ -68,6 +70,14 @@ def warn_of_changes(config: Config, console: Console) -> None:
     found = next(stage for stage in status(config) if stage.stage == "filter")
     if found.state in ("stale", "partial"):
         console.warn(f"filter is {found.state} ({found.why}): its negatives are those of the run as it was")
+
+
+def show_churn(console: Console, found: Comparison) -> None:
+    """How far two runs' negatives differ, in a line."""
+    churn = found.churn
+    if churn.churn is not None:
+        same = f"{churn.unchanged:,} of {churn.queries:,} queries have the same negatives"
+        console.line(f"Churn {churn.churn:.1%}: {same}; {churn.gone:,} went, {churn.new:,} came. More: negmine diff")
 
 
 def show_negatives(console: Console, found: Became) -> None:

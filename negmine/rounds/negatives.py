@@ -12,18 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from negmine.arrays import find_pairs
+from negmine.comparing.reading import KEPT, NOT_MINED, NOT_THERE, Side, matched_passages, matched_queries
 from negmine.retrieval.similarity import score_pairs
 from negmine.selection.verdicts import reference_scores
 from negmine.stages.base import Run
-from negmine.stages.filter.loading import passages_of, queries_of
+from negmine.stages.filter.loading import queries_of
 from negmine.stages.vectors import block_rows, embedded, flat_vectors, similarity
 from negmine.store.tables import iter_batches, read_columns, to_numpy
 
 MOST_QUERIES = 20_000
 """Queries that are looked at, those with the least hashes of their ids."""
-KEPT, GONE, NOT_THERE = "kept", "gone", "not_there"
 _SPARED = ("not_sampled", "range", "reuse", "starved", "min_score")
-_STAGES_EQUAL = ("queries", "corpus")
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Became:
 
     ``old`` and ``new`` are each run's negatives as its own model sees them, ``old_now`` those of the old run as the
     new model does. ``reasons`` counts the old ones by what the new run says of them: the reasons of its filter,
-    ``gone`` for no candidate any more, ``not_there`` for texts that are not in its data.
+    ``not_mined`` for no candidate any more, ``not_there`` for texts that are not in its data.
     """
 
     queries: int
@@ -73,13 +72,13 @@ class Became:
     @property
     def why_false(self) -> dict[str, int]:
         """The same by reason, the most frequent first."""
-        others = (KEPT, GONE, NOT_THERE, *_SPARED)
+        others = (KEPT, NOT_MINED, NOT_THERE, *_SPARED)
         return {reason: count for reason, count in self.reasons.items() if reason not in others}
 
     @property
     def gone(self) -> int:
         """Old negatives that became so easy that they are no candidates."""
-        return self.reasons.get(GONE, 0)
+        return self.reasons.get(NOT_MINED, 0)
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON values, with the sums."""
@@ -96,12 +95,14 @@ def became(old: Run, new: Run) -> Became:
     chosen = np.zeros(len(keys), bool)
     chosen[np.argsort(keys, kind="stable")[:MOST_QUERIES]] = True
     before = _kept(old, chosen)
-    to_query, to_passage = _numbers(old, new)
-    query, passage = to_query[before.query], to_passage[before.passage]
-    there = (query >= 0) & (passage >= 0)
+    sides = _side(old), _side(new)
+    to_query = matched_queries(*sides).to_b
     chosen_now = np.zeros(len(queries_of(new)), bool)
     chosen_now[to_query[chosen & (to_query >= 0)]] = True
     now = _kept(new, chosen_now)
+    query = to_query[before.query]
+    passage = matched_passages(*sides, before.passage, now.passage)[0][before.passage]
+    there = (query >= 0) & (passage >= 0)
     reason, rank, risk = _said(new, query, passage, there)
     counts = {name: int((reason == name).sum()) for name in np.unique(reason)} if len(reason) else {}
     moved = _Pairs(query[there], passage[there], rank[there], risk[there])
@@ -113,6 +114,10 @@ def became(old: Run, new: Run) -> Became:
         new=_look(new, now),
         reasons=dict(sorted(counts.items(), key=lambda each: (-each[1], each[0]))),
     )
+
+
+def _side(run: Run) -> Side:
+    return Side(run.work, {stage: run.manifest(stage) for stage in ("filter", "ingest")})
 
 
 @dataclass(frozen=True)
@@ -151,24 +156,11 @@ def _risk(table: pa.RecordBatch) -> np.ndarray:
     return to_numpy(pc.fill_null(table["risk"], np.nan))
 
 
-def _numbers(old: Run, new: Run) -> tuple[np.ndarray, np.ndarray]:
-    """The number in ``new`` of each query and each passage of ``old``, -1 where there is none."""
-    ingest = [run.manifest("ingest") for run in (old, new)]
-    if all(ingest[0].outputs[name] == ingest[1].outputs[name] for name in _STAGES_EQUAL):
-        counts = ingest[0].counts
-        return np.arange(counts["distinct_queries"]), np.arange(counts["passages"])
-    found = []
-    for table, column in ((queries_of, "query_id"), (passages_of, "doc_id")):
-        place = pc.index_in(table(old).column(column), value_set=table(new).column(column))
-        found.append(to_numpy(pc.fill_null(place, -1)).astype(np.int64))
-    return found[0], found[1]
-
-
 def _said(
     run: Run, query: np.ndarray, passage: np.ndarray, there: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What a run says of pairs (n,), of which some are ``there`` (n,): reason, rank, risk (n,)."""
-    reason = np.where(there, GONE, NOT_THERE).astype(object)
+    reason = np.where(there, NOT_MINED, NOT_THERE).astype(object)
     rank, risk = np.full(len(query), np.inf), np.full(len(query), np.nan)
     rows = np.flatnonzero(there)
     rows = rows[np.lexsort((passage[rows], query[rows]))]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from negmine.comparing import Comparison, compare
 from negmine.config import Config
 from negmine.pipeline import Reporter, RunResult, run
 from negmine.pipeline.events import Silent
@@ -37,6 +38,7 @@ class Refreshed:
     sibling: Sibling
     result: RunResult
     negatives: Became
+    comparison: Comparison
 
 
 def refresh(sibling: Sibling, *, reporter: Reporter | None = None) -> Refreshed:
@@ -59,7 +61,8 @@ def refresh(sibling: Sibling, *, reporter: Reporter | None = None) -> Refreshed:
     def read(of_old: WorkDir, manifests: Mapping[str, Manifest]) -> Became:
         return became(Run(sibling.old, of_old), new)
 
-    return Refreshed(sibling, result, steady(sibling.old, _READ, _MADE_FROM, read))
+    negatives = steady(sibling.old, _READ, _MADE_FROM, read)
+    return Refreshed(sibling, result, negatives, compare(sibling.old, sibling.config))
 
 
 def check_finished(config: Config) -> None:
@@ -114,4 +117,5 @@ def as_json(found: Refreshed, config_file: str | None) -> dict[str, Any]:
         ],
         "exports": [str(path) for path in found.result.exports],
         "negatives": found.negatives.as_json(),
+        "churn": found.comparison.as_json()["churn"],
     }

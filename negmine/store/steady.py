@@ -20,25 +20,29 @@ _TRIES = 5
 
 
 def steady(
-    config: Config,
+    run: Config | Callable[[], WorkDir],
     stages: Sequence[str],
     made_from: MadeFrom,
     read: Callable[[WorkDir, Mapping[str, Manifest]], T],
 ) -> T:
     """What ``read`` makes of one state of the run: once more when a command replaced a stage meanwhile.
 
-    Raises ArtifactError when one of ``stages`` has not finished (the first is the one that the caller is
-    about), or ``made_from`` does not hold.
+    ``run`` is a config, or what opens a run that has none. Raises ArtifactError when one of ``stages`` has not
+    finished (the first is the one that the caller is about), or ``made_from`` does not hold.
     """
+
+    def opened() -> WorkDir:
+        return open_run(run)[1] if isinstance(run, Config) else run()
+
     tries = 0
     while True:
         tries += 1
-        _, work = open_run(config)
+        work = opened()
         manifests = _manifests(work, stages, made_from)
         try:
             value = read(work, manifests)
         except Exception:  # also what a mixture of two states leads to
-            if tries == _TRIES or _manifests(open_run(config)[1], stages, made_from) == manifests:
+            if tries == _TRIES or _manifests(opened(), stages, made_from) == manifests:
                 raise
             continue
         if tries == _TRIES or _manifests(work, stages, made_from) == manifests:
