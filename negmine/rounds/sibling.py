@@ -118,7 +118,9 @@ def _text(sibling: Sibling, source: Path, overrides: Sequence[str], command: str
     values |= dict.fromkeys((*_DROPPED, *(["embed.revision"] if config.embed.revision is None else [])))
     if config.engine.scratch is not None:
         values["engine.scratch"] = config.engine.scratch
-    values["embed.model"] = _written(str(config.embed.model), folder)
+    model = str(config.embed.model)
+    inside = model.startswith(f"{folder}/")  # without a dot it could be the name of one on the hub
+    values["embed.model"] = f"./{_written(model, folder)}" if inside else model
     values["work_dir"] = _written(config.work_dir, folder)
     text = written_with(source.read_text("utf-8-sig"), values)
     return f"{_SAID.format(command=command, work_dir=_written(sibling.old.work_dir, folder))}\n{text}"
@@ -126,10 +128,7 @@ def _text(sibling: Sibling, source: Path, overrides: Sequence[str], command: str
 
 def _written(place: str, folder: str) -> str:
     """A path as a config in ``folder`` has it: relative where it is inside."""
-    if not place.startswith(f"{folder}/"):
-        return place
-    inside = os.path.relpath(place, folder)
-    return f"./{inside}"
+    return os.path.relpath(place, folder) if place.startswith(f"{folder}/") else place
 
 
 def _placed(config: Config, work_dir: str) -> Config:
