@@ -16,10 +16,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "text", "arrays"),
     ("web",),
     ("schemas", "config", "selection", "retrieval", "encoders", "scoring"),
-    ("store", "readers", "writers"),
+    ("store", "readers", "writers", "training"),
     ("stages",),
     ("executors",),
     ("pipeline", "planning", "results", "explain", "sweep"),
+    ("evaluation",),
     ("starter", "report", "quality"),
     ("cli",),
 )
