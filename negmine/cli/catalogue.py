@@ -17,6 +17,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, str]]] = {
         "export": ("steps", "Write training files, the dataset card and the provenance."),
     },
     "Get better in rounds": {
+        "tune": ("tuning", "Choose the settings of filter that help a student most, within a time budget."),
         "refresh": ("refreshing", "Mine again with an improved model; see which negatives became easy."),
     },
     "Look at a run": {

@@ -13,6 +13,8 @@ from negmine.config.keys import get, split_key
 from negmine.config.loading import config_from_dict
 from negmine.config.models import Config
 
+OUT: Any = object()
+"""A value that takes its key out of a file."""
 _WIDE = 10_000
 
 
@@ -38,7 +40,7 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
 def written_with(text: str, values: Mapping[str, Any]) -> str:
     """The text of a config file with other values of dotted keys, comments and order kept.
 
-    None takes a key out. Quotes stay as they are; the indentation of lists is that of most files.
+    ``OUT`` takes a key out. Quotes stay as they are; the indentation of lists is that of most files.
     """
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, _WIDE
@@ -56,14 +58,14 @@ def _put(node: Any, names: tuple[Any, ...], value: Any) -> None:
     for name in names[:-1]:
         below = node[name] if isinstance(node, list) else node.get(name)
         if below is None:
-            if value is None:
+            if value is OUT:
                 return
             below = node[name] = {}
         node = below
     last = names[-1]
     if isinstance(node, list):
         node[last : last + 1] = [value]
-    elif value is None:
+    elif value is OUT:
         node.pop(last, None)
     else:
         node[last] = value

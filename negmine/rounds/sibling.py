@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -10,21 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from negmine.config import PATH_KEYS, Config, get, load_config
-from negmine.config.changing import with_values, written_with
+from negmine.config import Config, get
+from negmine.config.changing import OUT, with_values
 from negmine.config.embedding import is_local_model, is_not_on_hub
-from negmine.config.source import parse
 from negmine.errors import UsageError
+from negmine.rounds.writing import beside, check_free, file_text, shown_path, text_digest, write_file
 from negmine.stages.embed.encoding import encoder_identity, model_folder
 from negmine.store.digests import DigestCache
-from negmine.store.files import read_json, replacing, write_json
+from negmine.store.files import read_json, write_json
 from negmine.store.manifest import digest_of
 from negmine.store.opening import open_run
 from negmine.store.remote import is_url
 
 MARK = "refresh.json"
 """In a sibling's work_dir: which run it is of, with which model, and what config file was written for it."""
-_SAID = "# Written by negmine {command} for {work_dir}"
 _DROPPED = ("embed.endpoint", "embed.vectors", "publish")
 
 
@@ -82,53 +80,34 @@ def mark(sibling: Sibling, **more: Any) -> None:
     write_json(work.root / MARK, {**known, **said, **more})
 
 
-def write_config(sibling: Sibling, source: Path, overrides: Sequence[str], *, command: str = "refresh") -> Path:
+def write_config(sibling: Sibling, source: Path, overrides: Sequence[str]) -> Path:
     """Write the sibling's config beside that of the run (``source``), comments kept; its path.
 
     ``overrides`` were laid over ``source``, and are written into it. Raises UsageError when a file of that name is
     there that was not written here, or was changed since.
     """
-    path = source.with_name(f"{source.stem}-{sibling.suffix}{source.suffix}")
-    text = _text(sibling, source, overrides, command)
-    if path.exists() and path.read_text("utf-8") != text:
-        written = (_marked(sibling.config) or {}).get("config_digest")
-        if written != _digest(path.read_text("utf-8")):
-            raise UsageError(
-                "this file is in the way: it was not written here, or was changed since",
-                where=str(path),
-                hint=f"Go on with it by: negmine run -c {path}, or delete it.",
-            )
-    with replacing(path) as temporary:
-        temporary.write_text(text, "utf-8")
-    mark(sibling, config=str(path), config_digest=_digest(text))
-    if load_config(path).model_dump() != sibling.config.model_dump():
-        raise UsageError("the config cannot be written so that it reads the same", where=str(path))
+    path = beside(source, sibling.suffix)
+    text = _text(sibling, source, overrides)
+    if not path.exists() or path.read_text("utf-8") != text:
+        check_free(path, (_marked(sibling.config) or {}).get("config_digest"))
+    write_file(path, text, sibling.config)
+    mark(sibling, config=str(path), config_digest=text_digest(text))
     return path
 
 
-def _text(sibling: Sibling, source: Path, overrides: Sequence[str], command: str) -> str:
-    values: dict[str, Any] = {}
-    for override in overrides:
-        key, _, text = override.partition("=")
-        values[key.strip()] = parse(text).value
-    for key in (*PATH_KEYS, "mine.retrievers"):  # a path of an option is relative to another folder
-        if any(key == given or key.startswith(f"{given}.") for given in values):
-            values[key] = get(sibling.old, key)
+def _text(sibling: Sibling, source: Path, overrides: Sequence[str]) -> str:
     config, folder = sibling.config, str(source.absolute().parent)
-    values |= dict.fromkeys((*_DROPPED, *(["embed.revision"] if config.embed.revision is None else [])))
+    values: dict[str, Any] = dict.fromkeys(_DROPPED, OUT)
+    if config.embed.revision is None:
+        values["embed.revision"] = OUT
     if config.engine.scratch is not None:
         values["engine.scratch"] = config.engine.scratch
     model = str(config.embed.model)
     inside = model.startswith(f"{folder}/")  # without a dot it could be the name of one on the hub
-    values["embed.model"] = f"./{_written(model, folder)}" if inside else model
-    values["work_dir"] = _written(config.work_dir, folder)
-    text = written_with(source.read_text("utf-8-sig"), values)
-    return f"{_SAID.format(command=command, work_dir=_written(sibling.old.work_dir, folder))}\n{text}"
-
-
-def _written(place: str, folder: str) -> str:
-    """A path as a config in ``folder`` has it: relative where it is inside."""
-    return os.path.relpath(place, folder) if place.startswith(f"{folder}/") else place
+    values["embed.model"] = f"./{shown_path(model, folder)}" if inside else model
+    values["work_dir"] = shown_path(config.work_dir, folder)
+    said = f"Written by negmine refresh for {shown_path(sibling.old.work_dir, folder)}"
+    return file_text(source, overrides, sibling.old, values, said)
 
 
 def _placed(config: Config, work_dir: str) -> Config:
@@ -158,7 +137,3 @@ def _name_of(model: str) -> str:
 
 def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "new"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
