@@ -26,6 +26,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, str]]] = {
         "explain": ("explaining", "Show every candidate of a query with its score, its verdict and why."),
         "sweep": ("sweeping", "Show what other thresholds of filter would do; changes nothing."),
         "audit": ("auditing", "Estimate the share of false negatives from a sample that you label."),
+        "evaluate": ("evaluating", "Measure whether training on the negatives helps, against other negatives."),
         "clean": ("inspect", "Remove parts that no manifest names and no interrupted stage can still use."),
         "schema": ("start", "Print the JSON Schema of the config, for editors and checks."),
     },

@@ -28,6 +28,8 @@ class Rows:
     known_query: np.ndarray
     known_passage: np.ndarray
     passages: int
+    shared: bool = True
+    """Whether the negatives of a row count for the other queries of its batch too."""
 
     def __len__(self) -> int:
         return len(self.query)
@@ -46,6 +48,8 @@ class Rows:
         pairs = np.repeat(query, c), np.tile(passage, b)
         known = find_pairs(*pairs, self.known_query, self.known_passage, self.passages).reshape(b, c) >= 0
         allowed = here[None, :] & ~known
+        if not self.shared:
+            allowed[:, b:] &= np.repeat(np.eye(b, dtype=bool), self.negatives.shape[1], axis=1)
         allowed[np.arange(b), np.arange(b)] = True
         return Batch(query, np.where(here, passage, 0), allowed)
 
