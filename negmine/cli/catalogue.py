@@ -19,6 +19,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, str]]] = {
     "Get better in rounds": {
         "tune": ("tuning", "Choose the settings of filter that help a student most, within a time budget."),
         "refresh": ("refreshing", "Mine again with an improved model; see which negatives became easy."),
+        "loop": ("looping", "Mine, train, measure and mine again, until dev no longer improves."),
     },
     "Look at a run": {
         "status": ("inspect", "Show each stage: current, stale (why), partial, missing or damaged."),

@@ -27,7 +27,7 @@ from negmine.stages.base import Run
 from negmine.stages.device import proposer
 from negmine.store.files import replacing
 from negmine.store.tables import TableWriter, to_numpy
-from negmine.training.base import Advance, Model, Plan, Student
+from negmine.training.base import Advance, Model, Plan, Student, Trained
 
 FOLDER = "evaluate"
 VERSION = 1
@@ -37,6 +37,7 @@ _MOST_STEPS = 2_000
 _DEV_DEPTH = 10
 _BLOCK = 16_384
 _INFO = b"negmine"
+_Looks = tuple[tuple[float, int, float], ...]
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,16 @@ class Experiment:
         content = json.dumps([self.key, seed, side, negatives.shape]).encode() + negatives.tobytes()
         return self.folder / "trained" / f"{hashlib.sha256(content).hexdigest()[:32]}.parquet"
 
+    def train(self, taken: Taken, seed: int, advance: Advance = lambda steps: None) -> tuple[Trained, float]:
+        """Train on negatives, keeping nothing: what came out of the learning rate that dev likes best, and that one."""
+        found, rate, _ = self._best(self._negatives(taken), seed, advance)
+        return found, rate
+
     def _trained(self, negatives: np.ndarray, seed: int, side: int, advance: Advance) -> Outcome:
+        best, rate, looks = self._best(negatives, seed, advance)
+        return Outcome(self._measured(best.model, side), best.step, rate, best.dev, looks)
+
+    def _best(self, negatives: np.ndarray, seed: int, advance: Advance) -> tuple[Trained, float, _Looks]:
         rows = self.material.rows(negatives)
         looks, best, rate_of_best = [], None, self.rates[0]
         for rate in self.rates:
@@ -146,7 +156,7 @@ class Experiment:
             if best is None or found.dev > best.dev:
                 best, rate_of_best = found, rate
         assert best is not None
-        return Outcome(self._measured(best.model, side), best.step, rate_of_best, best.dev, tuple(looks))
+        return best, rate_of_best, tuple(looks)
 
     @cached_property
     def _dev(self) -> tuple[np.ndarray, np.ndarray, Truth]:

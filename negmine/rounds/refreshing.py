@@ -51,9 +51,7 @@ def refresh(sibling: Sibling, *, reporter: Reporter | None = None) -> Refreshed:
     Raises ArtifactError when the old run has not finished its filter, and the errors of ``run``.
     """
     reporter = reporter or Silent()
-    check_finished(sibling.old)
-    mark(sibling)
-    _take_over(sibling, reporter)
+    prepare(sibling, reporter=reporter)
     result = run(sibling.config, reporter=reporter)
     config, work = open_run(sibling.config)
     new = Run(config, work)
@@ -63,6 +61,13 @@ def refresh(sibling: Sibling, *, reporter: Reporter | None = None) -> Refreshed:
 
     negatives = steady(sibling.old, _READ, _MADE_FROM, read)
     return Refreshed(sibling, result, negatives, compare(sibling.old, sibling.config))
+
+
+def prepare(sibling: Sibling, *, reporter: Reporter | None = None) -> None:
+    """Have a sibling's folder, with what is taken over. Raises ArtifactError when the old run has not finished."""
+    check_finished(sibling.old)
+    mark(sibling)
+    _take_over(sibling, reporter or Silent())
 
 
 def check_finished(config: Config) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
+
+from ruamel.yaml import YAML
 
 from negmine.config import PATH_KEYS, Config, get, load_config
 from negmine.config.changing import written_with
@@ -25,6 +28,14 @@ def file_text(source: Path, overrides: Sequence[str], config: Config, values: Ma
         if any(key == given or key.startswith(f"{given}.") for given in laid):
             laid[key] = get(config, key)
     return f"# {said}\n{written_with(source.read_text('utf-8-sig'), {**laid, **values})}"
+
+
+def plain_text(config: Config, said: str) -> str:
+    """The text of a file that reads as ``config``, with all paths absolute, and a first line."""
+    out = StringIO()
+    yaml = YAML()
+    yaml.dump(config.model_dump(mode="json", exclude_unset=True), out)
+    return f"# {said}\n{out.getvalue()}"
 
 
 def beside(source: Path, suffix: str) -> Path:
