@@ -97,8 +97,9 @@ def _show(console: Console, found: Tuning, path: Path | None) -> None:
         f" {queries['train']:,} queries to train on, {queries['dev']:,} of dev to choose by"
     )
     console.line()
-    rows = [_row(found.default), ["in-batch negatives only", str(found.default.seeds), f"{found.in_batch:.4f}"]]
-    rows[1] += [f"{-found.default.uplift:+.4f}", "", "", "", "", ""]
+    seeds, gain = str(found.default.seeds), f"{-found.default.uplift:+.4f}"
+    none = ["no hard negatives", seeds, f"{found.in_batch:.4f}", gain, f"{found.in_batch_p:.3f}", "", "", "", ""]
+    rows = [_row(found.default), none]
     rows += [_row(each) for each in found.tried[:_SHOWN]]
     console.table(
         ["setting~", "seeds>", "dev nDCG@10>", "gain>", "p>", "negatives>?", "filled>?", "margin>?", "risk>?"], rows
@@ -107,7 +108,7 @@ def _show(console: Console, found: Tuning, path: Path | None) -> None:
         console.line(f"and {len(found.tried) - _SHOWN} more, which are in tune/result.json")
     console.line("gain: over your config on the same seeds; p: adjusted for all settings that were tried")
     console.line()
-    for line in verdict(found):
+    for line in [*verdict(found), *without(found)]:
         console.line(line)
     if path is not None:
         console.line(f"The chosen settings are in {path}. Apply them with: negmine run -c {path}")
@@ -137,6 +138,14 @@ def verdict(found: Tuning) -> list[str]:
             f" {of.low:+.4f} to {of.high:+.4f}, p = {of.p:.3f}): {what}."
         )
     return lines
+
+
+def without(found: Tuning) -> list[str]:
+    """What is to be known where hard negatives as such do harm."""
+    if found.default.uplift >= 0 or found.in_batch_p >= _LEVEL:
+        return []
+    chance = f"{-found.default.uplift:+.4f} nDCG@10, p = {found.in_batch_p:.3f}"
+    return [f"On dev this student is better without hard negatives than with those of your config ({chance})."]
 
 
 def _row(of: Tried) -> list[Any]:

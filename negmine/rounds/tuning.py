@@ -59,7 +59,8 @@ class Confirmation:
 @dataclass(frozen=True)
 class Tuning:
     """The settings that were tried, best gain first; ``chosen`` is None where none beats the default by more than
-    luck, and ``best`` the one that came nearest. ``in_batch`` is dev without hard negatives."""
+    luck, and ``best`` the one that came nearest. ``in_batch`` is dev without hard negatives, ``in_batch_p`` the chance
+    that this is better than the default by luck alone."""
 
     student: str
     queries: Mapping[str, int]
@@ -67,6 +68,7 @@ class Tuning:
     seconds: float
     default: Tried
     in_batch: float
+    in_batch_p: float
     tried: tuple[Tried, ...]
     best: Tried
     chosen: Tried | None
@@ -165,6 +167,7 @@ class _Search:
         best = tried[place]
         wins = best.gain > 0 and p[place] < LEVEL
         section = self.config.filter
+        none: Arm[Candidate] = Arm(reference.setting, list(in_batch))
         return Tuning(
             student=self.config.evaluate.student,
             queries={name: int((material.sides == side).sum()) for side, name in enumerate(SIDES)},
@@ -172,6 +175,7 @@ class _Search:
             seconds=round(sum(self._spent), 1),
             default=replace(self._tried(reference, reference, in_batch, 1.0), p=None),
             in_batch=float(in_batch.mean()),
+            in_batch_p=float(best_of_many(gains(none, reference)[None], groups)[0]),
             tried=tuple(sorted(tried, key=lambda each: (-each.seeds, -each.gain))),
             best=best,
             chosen=best if wins else None,
