@@ -69,6 +69,11 @@ class EvaluateConfig(Section):
         examples=[[0.0001, 0.001]],
     )
     temperature: float = Field(default=0.05, gt=0, description="Cosines are divided by it in the loss.")
+    shared_negatives: bool = Field(
+        default=False,
+        description="Whether the negatives of a row count for the other queries of its batch too, for whom nobody has"
+        " looked at them, as in MultipleNegativesRankingLoss.",
+    )
     checkpoints: int = Field(
         default=8, ge=1, description="How often training looks at dev; the best of them, or the start, is tested."
     )

@@ -129,16 +129,8 @@ class Material:
 
     def rows(self, negatives: np.ndarray) -> Rows:
         """Training rows with negatives (n, m) for each of the pairs in ``train``."""
-        import os
-
-        return Rows(
-            *self.train,
-            negatives,
-            self.excluded.query,
-            self.excluded.passage,
-            self.passages,
-            shared=not os.environ.get("OWN"),
-        )
+        shared = self.run.config.evaluate.shared_negatives
+        return Rows(*self.train, negatives, self.excluded.query, self.excluded.passage, self.passages, shared)
 
     @cached_property
     def _answered(self) -> np.ndarray:

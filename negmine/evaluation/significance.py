@@ -80,8 +80,8 @@ def permutation_p(delta: np.ndarray, groups: np.ndarray, seed: int = 0) -> float
 
     sums = _by_group(delta[None], groups)[0][0]
     sums = sums[sums != 0]  # their sign changes nothing
-    if not len(sums):
-        return 1.0
+    if len(sums) < 2:
+        return 1.0  # either sign is as far from zero
     found = permutation_test(
         (sums,),
         np.sum,

@@ -19,7 +19,7 @@ class Adapter:
     """A ``Student``: q -> qW, from W = 1. Passages stay as they are, so nothing has to be embedded again."""
 
     name = "adapter"
-    rates: tuple[float, ...] = (3e-5, 3e-4)
+    rates: tuple[float, ...] = (3e-4, 1e-3)
     epochs = 10
     dev_passages = 20_000
 

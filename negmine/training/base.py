@@ -28,7 +28,7 @@ class Rows:
     known_query: np.ndarray
     known_passage: np.ndarray
     passages: int
-    shared: bool = True
+    shared: bool = False
     """Whether the negatives of a row count for the other queries of its batch too."""
 
     def __len__(self) -> int:
