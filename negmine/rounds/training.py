@@ -20,6 +20,7 @@ from negmine.pipeline import Reporter
 from negmine.stages.base import Run
 from negmine.store.files import read_json, sync_folder, write_json
 from negmine.store.opening import open_run
+from negmine.training.full import check_arguments, trainer_library
 
 STAGE = "train"
 MODEL, RECORD = "model", "trained.json"
@@ -40,13 +41,16 @@ class Checkpoint:
 
 
 def check_trainable(config: Config) -> None:
-    """Raise ConfigError for a run whose vectors come from no model that can be trained here."""
+    """Refuse what can be seen to fail: ConfigError for vectors that come from no model that can be trained here, or an
+    argument that the trainer does not know; MissingDependencyError without its packages."""
     if config.embed.model is None:
         raise ConfigError(
             "there is no model to train: the vectors come from elsewhere",
             where="embed",
             hint="Set embed.model to a model of Sentence Transformers.",
         )
+    trainer_library()
+    check_arguments(config.train.arguments)
 
 
 def train(config: Config, folder: Path, seed: int, reporter: Reporter, start: str | None = None) -> Checkpoint:
