@@ -16,12 +16,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "text", "arrays"),
     ("web",),
     ("schemas", "config", "selection", "retrieval", "encoders", "scoring"),
-    ("store", "readers", "writers"),
+    ("store", "readers", "writers", "training"),
     ("stages",),
     ("executors",),
     ("pipeline", "planning", "results", "explain", "sweep"),
+    ("evaluation",),
     ("starter", "report", "quality", "comparing"),
-    ("checks",),
+    ("checks", "rounds"),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -16,6 +16,11 @@ CATALOGUE: dict[str, dict[str, tuple[str, str]]] = {
         "filter": ("steps", "Decide which candidates are negatives, each with its reason."),
         "export": ("steps", "Write training files, the dataset card and the provenance."),
     },
+    "Get better in rounds": {
+        "tune": ("tuning", "Choose the settings of filter that help a student most, within a time budget."),
+        "refresh": ("refreshing", "Mine again with an improved model; see which negatives became easy."),
+        "loop": ("looping", "Mine, train, measure and mine again, until dev no longer improves."),
+    },
     "Look at a run": {
         "status": ("inspect", "Show each stage: current, stale (why), partial, missing or damaged."),
         "plan": ("inspect", "Show what run would do, and what it would cost; changes nothing."),
@@ -25,6 +30,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, str]]] = {
         "diff": ("comparing", "Compare the negatives of two runs: settings, churn, scores, queries that changed most."),
         "history": ("history", "List what this work_dir's negatives were: settings, yield, leak, hardness."),
         "check": ("checking", "Check the run against the bounds of the config's checks section, for CI."),
+        "evaluate": ("evaluating", "Measure whether training on the negatives helps, against other negatives."),
         "clean": ("inspect", "Remove parts that no manifest names and no interrupted stage can still use."),
         "schema": ("start", "Print the JSON Schema of the config, for editors and checks."),
     },

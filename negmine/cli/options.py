@@ -7,6 +7,7 @@ import functools
 import inspect
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -104,13 +105,24 @@ def example(command: str, *calls: str) -> str:
     return f"{summary(command)}\n\n\b\nFor example:\n" + "\n".join(f"  {call}" for call in calls)
 
 
+@dataclass(frozen=True)
+class Source:
+    """The config file that a command was given, and the values that were laid over it."""
+
+    path: Path
+    overrides: tuple[str, ...]
+
+
 def common(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that all commands with a config share.
 
-    The command is called with ``config`` (loaded) and ``console``; its own options come after.
+    The command is called with ``config`` (loaded) and ``console``; its own options come after. One that has a
+    parameter ``source`` is told where the config came from.
     """
     shared = _parameters(_shared)
-    own = [parameter for parameter in _parameters(function) if parameter.name not in ("config", "console")]
+    given = ("config", "console", "source")
+    own = [parameter for parameter in _parameters(function) if parameter.name not in given]
+    asks = "source" in inspect.signature(function).parameters
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
@@ -123,6 +135,8 @@ def common(function: Callable[..., None]) -> Callable[..., None]:
         )
         overrides = values.pop("set_")
         path = find_config(values.pop("config"), overrides)
+        if asks:
+            values["source"] = Source(path, tuple(overrides or ()))
         function(config=load(path, overrides), console=out, **values)
 
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in [*own, *shared]]

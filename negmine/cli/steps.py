@@ -71,21 +71,7 @@ def _show(console: Console, result: RunResult) -> None:
     ingest = result.stages[0]
     if ingest.state == "done":
         show_quality(console, ingest.manifest.facts["quality"])
-    console.table(
-        ["stage", "state", "why~", "tasks>?", "result~", "time>", "memory>?"],
-        [
-            [
-                stage.stage,
-                stage.state,
-                stage.why,
-                f"{stage.tasks_run}/{stage.tasks}",
-                outcome(stage.manifest),
-                duration(stage.wall_seconds) if stage.state == "done" else "-",
-                size(stage.manifest.peak_rss_bytes) if stage.state == "done" else "-",
-            ]
-            for stage in result.stages
-        ],
-    )
+    show_stages(console, result)
     for path in result.exports:
         console.line(str(path))
     if result.published is not None:
@@ -111,6 +97,25 @@ def _show(console: Console, result: RunResult) -> None:
             "published": asdict(result.published) if result.published is not None else None,
             "quality": ingest.manifest.facts["quality"],
         }
+    )
+
+
+def show_stages(console: Console, result: RunResult) -> None:
+    """The table of what a run did."""
+    console.table(
+        ["stage", "state", "why~", "tasks>?", "result~", "time>", "memory>?"],
+        [
+            [
+                stage.stage,
+                stage.state,
+                stage.why,
+                f"{stage.tasks_run}/{stage.tasks}",
+                outcome(stage.manifest),
+                duration(stage.wall_seconds) if stage.state == "done" else "-",
+                size(stage.manifest.peak_rss_bytes) if stage.state == "done" else "-",
+            ]
+            for stage in result.stages
+        ],
     )
 
 

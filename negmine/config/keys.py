@@ -25,6 +25,8 @@ PATH_KEYS = (
     "rerank.model",
     "embed.vectors.corpus",
     "embed.vectors.queries",
+    "evaluate.model",
+    "evaluate.judged",
     "publish",
     "engine.scratch",
     "checks.max_churn_against.run",

@@ -159,7 +159,7 @@ def _resolve_paths(document: Document, folder: str) -> None:
             continue
         spot = document.spot(names, key=False)
         base = str(Path.cwd()) if spot is not None and spot.override is not None else folder
-        named = key in ("embed.model", "rerank.model", "data.dataset.name")
+        named = key in ("embed.model", "rerank.model", "evaluate.model", "data.dataset.name")
         paths = [_absolute(p, base, is_model=named) if isinstance(p, str) else p for p in _as_list(value)]
         node[last] = paths if isinstance(value, list) else paths[0]
 

@@ -15,6 +15,7 @@ from negmine.config.checking import ChecksConfig
 from negmine.config.data import DataConfig
 from negmine.config.embedding import EmbedConfig, VectorsConfig
 from negmine.config.engine import EngineConfig
+from negmine.config.evaluating import DECIDED, EvaluateConfig, TrainConfig
 from negmine.config.exporting import ExportConfig, SplitConfig, export_problems
 from negmine.config.filtering import RERANK, FilterConfig, NearDuplicatesConfig, PairsConfig, RiskConfig
 from negmine.config.formats import ColumnsConfig
@@ -31,6 +32,7 @@ __all__ = [
     "DataConfig",
     "EmbedConfig",
     "EngineConfig",
+    "EvaluateConfig",
     "ExportConfig",
     "FilterConfig",
     "IndexConfig",
@@ -42,6 +44,7 @@ __all__ = [
     "RiskConfig",
     "RunConfig",
     "SplitConfig",
+    "TrainConfig",
     "VectorsConfig",
 ]
 
@@ -126,6 +129,12 @@ class Config(Section):
         json_schema_extra={"default": [{"format": "triplet", "file": "train.jsonl"}]},
     )
     split: SplitConfig | None = Field(default=None, description="Queries held out of training.")
+    evaluate: EvaluateConfig = Field(
+        default_factory=EvaluateConfig, description="How `negmine evaluate` measures whether the negatives help."
+    )
+    train: TrainConfig = Field(
+        default_factory=TrainConfig, description="How a model is fine-tuned by Sentence Transformers' trainer."
+    )
     engine: EngineConfig = Field(default_factory=EngineConfig, description="What runs the tasks of a stage.")
     publish: PathText | None = Field(
         default=None,
@@ -188,7 +197,26 @@ class Config(Section):
             yield Problem(
                 ("engine.gpus_per_worker",), f"no worker would use its GPU: {why}", "Leave it at auto, or set it to 0."
             )
+        yield from self._student_problems()
         yield from export_problems(self.export, self.filter.num_negatives, split=self.split is not None)
+
+    def _student_problems(self) -> Iterator[Problem]:
+        """The rules about what an evaluation trains."""
+        student, model = self.evaluate.student, self.evaluate.model or self.embed.model
+        if student != "adapter" and model is None:
+            yield Problem(
+                ("evaluate.student", "evaluate.model"),
+                f"{student} starts from a model, and embed.model is not set",
+                "Set evaluate.model, or evaluate.student: adapter.",
+            )
+        for name in self.train.arguments if student == "full" else ():
+            if name in DECIDED:
+                key = DECIDED[name]
+                yield Problem(
+                    ("train.arguments", "evaluate.student"),
+                    f"an evaluation decides about {name} itself",
+                    f"Set {key} instead." if key else f"Leave {name} out.",
+                )
 
     def _place_problems(self) -> Iterator[Problem]:
         """The rules about where a run is kept, and copied to."""

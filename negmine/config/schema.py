@@ -113,7 +113,9 @@ def _type(node: dict[str, Any]) -> str:
     if kind in ("array", "object"):
         choices = node.get("items", {}).get("oneOf")
         listed = f"list of {' or '.join(map(_type, choices))}" if choices else "list of texts"
-        return f"{_type(node['additionalProperties'])} by name" if kind == "object" else listed
+        of = node.get("additionalProperties")
+        named = f"{_type(of)} by name" if isinstance(of, dict) else "values by name"
+        return named if kind == "object" else listed
     bounds = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
     limits = [f"{sign} {node[key]:g}" for key, sign in bounds if key in node and node[key] < 10**6]
     return " ".join([names.get(str(kind), "text"), ", ".join(limits)]).strip()

@@ -40,6 +40,7 @@ class Reporter(Protocol):
     def tasks_known(self, stage: str, unit: str, total: int, done: int) -> None: ...
     def advanced(self, stage: str, units: int) -> None: ...
     def stage_finished(self, result: StageResult) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass
@@ -59,4 +60,7 @@ class Silent:
         pass
 
     def stage_finished(self, result: StageResult) -> None:
+        pass
+
+    def close(self) -> None:
         pass

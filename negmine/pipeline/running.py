@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from negmine.pipeline.states import StageStatus, made_from, stage_status
 from negmine.stages import STAGES, Stage, stages_of
 from negmine.stages.base import Job, Task
 from negmine.store.fetching import fetch_inputs
+from negmine.store.files import link_or_copy
 from negmine.store.manifest import Manifest, Part, Receipt, differences, digest_of
 from negmine.store.opening import open_run
 from negmine.store.publishing import Destination
@@ -137,8 +137,9 @@ class _Runner:
         self.reporter.stage_started(stage.name, status.why)
         for note in stage.notes(self.config):
             self.reporter.note(note)
-        if status.state == "damaged" and status.manifest is not None:
-            _reuse(self.work, status.manifest, pending.path, pending.keep)
+        if status.manifest is not None:
+            lasting = ("",) if status.state == "damaged" else stage.lasting(status.manifest.made_from, now)
+            _reuse(self.work, status.manifest, pending, lasting)
         self.work.resume(pending)
         if self.config.engine.kind == "ray":
             self.work.bring(
@@ -272,23 +273,20 @@ class _Within:
         self._units = 0
 
 
-def _reuse(work: WorkDir, manifest: Manifest, folder: Path, keep: Any) -> None:
-    """Take over the tasks of a damaged stage whose files are all as they were written."""
+def _reuse(work: WorkDir, manifest: Manifest, pending: Pending, lasting: tuple[str, ...]) -> None:
+    """Take over tasks of a finished stage: those whose names begin so, and whose files are all as they were written."""
+    known = pending.receipts() if lasting else {}
+    wanted = [name for name in manifest.tasks if name.startswith(lasting) and name not in known]
+    if not wanted:
+        return
     bad = {part.task for part, _ in work.damage(manifest)}
     by_task: dict[str, list[Part]] = {}
     for part in manifest.parts:
         by_task.setdefault(part.task, []).append(part)
-    for name, task in manifest.tasks.items():
+    for name in wanted:
         if name in bad:
             continue
         parts = by_task.get(name, [])
         for part in parts:
-            target = folder / part.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            source = work.file(manifest, part.path)
-            try:
-                target.hardlink_to(source)
-            except OSError:  # a file system without hard links
-                shutil.copy2(source, target)
-        keep(Receipt(task=name, parts=tuple(parts), **task))
+            link_or_copy(work.file(manifest, part.path), pending.path / part.path)
+        pending.keep(Receipt(task=name, parts=tuple(parts), **manifest.tasks[name]))

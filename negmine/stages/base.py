@@ -165,6 +165,13 @@ class Stage(ABC):
         """What the manifests of earlier stages (``upstream``) decide about the output beside their files."""
         return {}
 
+    def lasting(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+        """Beginnings of the names of tasks whose files the finished stage has already, as they would come out again.
+
+        ``before`` and ``now`` are what that one was made from, and what this one is.
+        """
+        return ()
+
     def check(self, config: Config, counts: Mapping[str, Any] | None) -> None:  # noqa: B027  most need none
         """Refuse what can be seen to fail before long work starts.
 

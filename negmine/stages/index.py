@@ -49,6 +49,9 @@ class IndexStage(Stage):
             found["index"] = {"lists": lists, "seed": config.seed if lists else None}
         return found
 
+    def lasting(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+        return (lexical.TASKS,) if _of_words(before) == _of_words(now) else ()
+
     def check(self, config: Config, counts: Mapping[str, Any] | None) -> None:
         lexical.check(config)
         factory = config.index.dense
@@ -91,14 +94,20 @@ class IndexStage(Stage):
             yield [Task("lists", args, passages)]
 
     def execute(self, task: Task, job: Job) -> Mapping[str, int]:
+        if task.name.startswith(lexical.TASKS):
+            return lexical.execute(task, job)
         job.facts["search"] = _search(job)
         if task.name.startswith("vectors-"):
             return _flatten(task, job)
-        if task.name.startswith("bm25"):
-            return lexical.execute(task, job)
         source = flat_vectors(job, [job.own(path) for path in task.args["segments"]])
         {"dense": _build, "centroids": _train, "lists": _fill}[task.name](task, job, source)
         return {}
+
+
+def _of_words(made_from: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the files of BM25: no vector does."""
+    words = {key: value for key, value in made_from["config"].items() if key.startswith("index.bm25")}
+    return {"config": words, **{kind: made_from.get(kind) for kind in ("schema", "setting", "library", "passage")}}
 
 
 def _lists(config: Config, ingest: Manifest, embed: Manifest) -> int:

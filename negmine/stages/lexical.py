@@ -21,6 +21,8 @@ from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.tables import TableWriter, read_columns, to_numpy
 from negmine.text import Template
 
+TASKS = "bm25"
+"""What the names of its tasks begin with."""
 COUNTED_ROWS = 32_768
 """Passages whose terms a task counts; a constant, so that files do not depend on the machine."""
 _TEXTS = 1024
@@ -45,21 +47,21 @@ def library(config: Config) -> dict[str, str | None]:
 
 def count_tasks(passages: int) -> list[Task]:
     """Tasks that count the terms of ranges of passages; then comes ``merge_task``."""
-    return ranges(passages, COUNTED_ROWS, "bm25-counts")
+    return ranges(passages, COUNTED_ROWS, f"{TASKS}-counts")
 
 
 def merge_task(counts: Sequence[Task]) -> Task:
     """The task that makes the index of what ``counts`` published."""
-    return Task("bm25", {"counts": [_counts_file(task) for task in counts]}, 0)
+    return Task(TASKS, {"counts": [_counts_file(task) for task in counts]}, 0)
 
 
 def execute(task: Task, job: Job) -> Mapping[str, int]:
     """Do one of these tasks."""
-    return _merge(task, job) if task.name == "bm25" else _count(task, job)
+    return _merge(task, job) if task.name == TASKS else _count(task, job)
 
 
 def _counts_file(task: Task) -> str:
-    return f"bm25/{task.name.removeprefix('bm25-')}.parquet"
+    return f"bm25/{task.name.removeprefix(f'{TASKS}-')}.parquet"
 
 
 def _count(task: Task, job: Job) -> Mapping[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,16 @@ def _refusal(temporary: Path) -> OSError | None:
     except OSError as error:
         return error
     return None
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Have a file that is never written to again in a second place, in place of what is there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system, or one without hard links
+        shutil.copy2(source, target)
 
 
 def write_json(path: Path, value: Any) -> None:

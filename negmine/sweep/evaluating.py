@@ -15,7 +15,7 @@ from negmine.selection.reuse import over_claimed
 from negmine.selection.verdicts import KEPT, Rules, Survivors, decide, reason_names, survivors
 from negmine.stages import STAGES
 from negmine.stages.base import Run
-from negmine.stages.filter.calibrating import calibrated, rules_of
+from negmine.stages.filter.calibrating import Calibration, calibrated, rules_of
 from negmine.stages.filter.fill import random_wanted
 from negmine.store.manifest import Manifest
 from negmine.store.steady import steady
@@ -133,18 +133,35 @@ def _evaluated(run: Run, over: tuple[Axis, ...], current: Setting, grid: Sequenc
     )
 
 
-def _point(sample: Sample, setting: Setting) -> Point:
-    config, candidates = setting.config, sample.candidates
-    section = config.filter
+@dataclass(frozen=True)
+class Decided:
+    """What a config's filter makes of a sample: ``reason`` (n,), ``rows`` of those it keeps, ``risk`` (n,)."""
+
+    rules: Rules
+    found: Calibration
+    reason: np.ndarray
+    rows: np.ndarray
+    risk: np.ndarray
+
+
+def decided(sample: Sample, config: Config) -> Decided:
+    """Decide about the candidates of a sample. ``max_reuse`` is left out where not all queries are looked at."""
+    candidates, section = sample.candidates, config.filter
     found = calibrated(config, sample.calibration)
     rules, risk = rules_of(config, found), sample.risk(found.model)
     if not sample.whole:
-        rules = replace(rules, max_reuse=None)  # it is left out
+        rules = replace(rules, max_reuse=None)
     near = section.near_duplicates
     rule = sample.near_duplicates(near.jaccard) if near is not None and near.jaccard is not None else None
     left = survivors(rules, candidates, risk, rule)
     reason = decide(rules, candidates.query, left, _rejected(sample, rules, left))
-    rows = np.flatnonzero(reason == KEPT)
+    return Decided(rules, found, reason, np.flatnonzero(reason == KEPT), risk)
+
+
+def _point(sample: Sample, setting: Setting) -> Point:
+    section, candidates = setting.config.filter, sample.candidates
+    made = decided(sample, setting.config)
+    rules, found, reason, rows, risk = made.rules, made.found, made.reason, made.rows, made.risk
     mined = np.bincount(candidates.query[rows], minlength=candidates.queries)
     wanted = random_wanted(rules, mined)
     random = np.minimum(wanted, sample.left_to_draw) if wanted.any() else wanted

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from negmine.sweep.grid import Axis
 
 SUFFIXES = (".png", ".svg")
 # Of Okabe and Ito (2008), whose colours people with any colour vision tell apart.
-_BLUE, _ORANGE, _GREEN, _PURPLE, _GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#555555"
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#555555"
 _STYLE = {
     "font.size": 10,
     "axes.titlesize": 11,
@@ -56,12 +57,19 @@ def check_figure(path: Path) -> None:
 
 def draw(found: Sweep, path: Path) -> None:
     """Write the figure of a sweep as its name says: .png or .svg."""
+    with drawn_to(path) as figure:
+        (_maps if len(found.axes) == 2 else _curves)(figure, found)
+
+
+@contextlib.contextmanager
+def drawn_to(path: Path, size: tuple[float, float] = (12.6, 4.4)) -> Iterator[Any]:
+    """An empty figure of matplotlib in the tool's style (inches), which is written as its name says."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context(_STYLE):
-        figure = Figure(figsize=(12.6, 4.4), layout="constrained")
-        (_maps if len(found.axes) == 2 else _curves)(figure, found)
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure
         kind = path.suffix.lower().removeprefix(".")
         with replacing(path) as temporary:
             figure.savefig(temporary, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
@@ -99,9 +107,9 @@ def _curves(figure: Any, found: Sweep) -> None:
 
     (axis,) = found.axes
     panels = figure.subplots(1, 3)
-    figure.suptitle(_title(found), x=0.008, ha="left", fontsize=10, color=_GREY)
+    figure.suptitle(_title(found), x=0.008, ha="left", fontsize=10, color=GREY)
     places = list(axis.values)
-    for panel, (title, unit, value), colour in zip(panels, _panels(found), (_BLUE, _GREEN, _ORANGE), strict=True):
+    for panel, (title, unit, value), colour in zip(panels, _panels(found), (BLUE, GREEN, ORANGE), strict=True):
         panel.set(title=title, ylabel=unit, xlabel=axis.key)
         if all(value == int(value) for value in axis.values):
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -118,9 +126,9 @@ def _curves(figure: Any, found: Sweep) -> None:
 def _mark_current(panel: Any, axis: Axis, height: float, colour: str) -> None:
     """The config's own value: a dashed line across, and a diamond where it meets the curve."""
     if axis.current is None:
-        panel.axhline(height, color=_GREY, linestyle="--", linewidth=1.2, zorder=2, label="your config (not set)")
+        panel.axhline(height, color=GREY, linestyle="--", linewidth=1.2, zorder=2, label="your config (not set)")
         return
-    panel.axvline(axis.current, color=_GREY, linestyle="--", linewidth=1.2, zorder=2)
+    panel.axvline(axis.current, color=GREY, linestyle="--", linewidth=1.2, zorder=2)
     label = f"your config: {axis.current:g}"
     panel.plot(
         [axis.current],
@@ -138,7 +146,7 @@ def _mark_current(panel: Any, axis: Axis, height: float, colour: str) -> None:
 def _references(panel: Any, found: Sweep, places: Sequence[float]) -> None:
     """How far the positives' reference scores are: margin + score, which is what the margins are measured from."""
     heights = [_number(None if p.score is None or p.margin is None else p.score + p.margin) for p in found.points]
-    panel.plot(places, heights, color=_PURPLE, linestyle=":", zorder=3, label="reference score of the same queries")
+    panel.plot(places, heights, color=PURPLE, linestyle=":", zorder=3, label="reference score of the same queries")
     low, high = panel.get_ylim()
     panel.set_ylim(low, high + 0.18 * (high - low))  # room for the legend
     panel.legend(loc="upper right", handles=[line for line in panel.lines if "reference" in line.get_label()])
@@ -152,10 +160,10 @@ def _leaks(panel: Any, found: Sweep, places: Sequence[float]) -> None:
     low, high = ([_number(_share(bound[side])) for bound in bounds] for side in (0, 1))
     panel.set(title="False negatives", ylabel="%")
     panel.lines[0].set_label("hidden positives taken, of those mined")
-    band = panel.fill_between(places, low, high, color=_ORANGE, alpha=0.18, linewidth=0, label="95% interval")
+    band = panel.fill_between(places, low, high, color=ORANGE, alpha=0.18, linewidth=0, label="95% interval")
     risks = [_number(_share(point.risk)) for point in found.points]
     (predicted,) = panel.plot(
-        places, risks, color=_BLUE, linestyle="--", zorder=3, label="predicted, of the negatives taken"
+        places, risks, color=BLUE, linestyle="--", zorder=3, label="predicted, of the negatives taken"
     )
     top = max([0.5, *(v for v in (*high, *risks, _number(_leak(found.current))) if not math.isnan(v))])
     _limit(panel, -0.02 * top, 1.35 * top)
@@ -167,7 +175,7 @@ def _maps(figure: Any, found: Sweep) -> None:
 
     down, across = found.axes
     panels = figure.subplots(1, 3)
-    figure.suptitle(_title(found), x=0.008, ha="left", fontsize=10, color=_GREY)
+    figure.suptitle(_title(found), x=0.008, ha="left", fontsize=10, color=GREY)
     shape = (len(down.values), len(across.values))
     for i, (panel, (title, unit, value)) in enumerate(zip(panels, _panels(found), strict=True)):
         cells = np.array([_number(value(point)) for point in found.points]).reshape(shape)
@@ -214,7 +222,7 @@ def _frame_current(panel: Any, down: Axis, across: Axis) -> None:
 
     if down.current in down.values and across.current in across.values:
         corner = (across.values.index(across.current) - 0.5, down.values.index(down.current) - 0.5)
-        panel.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=_ORANGE, linewidth=3, zorder=5, clip_on=False))
+        panel.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=ORANGE, linewidth=3, zorder=5, clip_on=False))
 
 
 def _title(found: Sweep) -> str:

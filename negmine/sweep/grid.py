@@ -11,7 +11,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from negmine.config import Config, config_from_dict, get
+from negmine.config import Config, get
+from negmine.config.changing import with_values
 from negmine.config.filtering import FilterConfig
 from negmine.config.values import Section
 from negmine.errors import UsageError, nearest
@@ -90,23 +91,8 @@ def settings(config: Config, over: Sequence[Axis]) -> tuple[Setting, list[Settin
     for combination in itertools.product(*(axis.values for axis in over)):
         values: dict[str, float | None] = {axis.key: v for axis, v in zip(over, combination, strict=True)}
         same = values == current.values
-        grid.append(Setting(values, config if same else _with(config, values), same))
+        grid.append(Setting(values, config if same else with_values(config, values), same))
     return current, grid
-
-
-def _with(config: Config, values: Mapping[str, float | None]) -> Config:
-    """The config with other values, checked as a whole. A section that is null comes into being."""
-    data = config.model_dump(exclude_unset=True)
-    for dotted, value in values.items():
-        node, path = data, ""
-        *sections, last = dotted.split(".")
-        for name in sections:
-            path = f"{path}.{name}".lstrip(".")
-            if not node.get(name):  # not written: what it holds by default must stay
-                node[name] = (get(config, path) or {}) if path != _PREFIX.rstrip(".") else {}
-            node = node[name]
-        node[last] = value
-    return config_from_dict(data)
 
 
 def _default(config: Config) -> str:

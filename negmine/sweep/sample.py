@@ -26,20 +26,21 @@ class Sample:
     """Candidates of all queries of a run, or of those with the least hashes of their ids.
 
     There are at most ``MOST_QUERIES``, and of lists so long that they have more than ``MOST_CANDIDATES``
-    altogether, fewer.
+    altogether, fewer. ``among``, bool (q,): the queries that may be looked at, also to calibrate; all unless given.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, among: np.ndarray | None = None) -> None:
         self.run = run
         _check_columns(run)
         keys = to_numpy(queries_of(run).column("id_hash"))
         depth = mined_depth(run)
         most = max(min(MOST_QUERIES, MOST_CANDIDATES // depth), 1)
         self.queries_of_run = len(keys)
-        self.numbers = np.sort(np.argsort(keys, kind="stable")[:most])
+        order = np.argsort(keys, kind="stable")
+        self.numbers = np.sort((order if among is None else order[among[order]])[:most])
         """The looked-at queries, by their number in the run (q,)."""
         self.candidates: Candidates = candidates_of(run, self.numbers)
-        self.calibration = Samples(run, keep=True)
+        self.calibration = Samples(run, keep=True, among=among)
         self._risk: dict[RiskModel, np.ndarray] = {}
         self._near: dict[float, NearDuplicates] = {}
 

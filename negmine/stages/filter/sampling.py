@@ -37,28 +37,29 @@ class Samples:
     """What calibration looks at, read from a run when it is first asked for.
 
     With ``keep`` it also remembers what was worked out of it, for further calibrations of configs that
-    differ in none but the rules' numbers.
+    differ in none but the rules' numbers. ``among``, bool (q,): the queries that may be looked at; all unless given.
     """
 
-    def __init__(self, run: Run, *, keep: bool = False) -> None:
+    def __init__(self, run: Run, *, keep: bool = False, among: np.ndarray | None = None) -> None:
         self._run = run
+        self._among = among
         self._kept: dict[Hashable, Any] | None = {} if keep else None
 
     @cached_property
     def labelled(self) -> Labelled | None:
         """Queries with several positives."""
-        return labelled_queries(self._run)
+        return labelled_queries(self._run, self._among)
 
     @property
     def candidates(self) -> Candidates:
         """Candidates that limits are chosen on."""
-        return self.once("candidates", lambda: sampled_candidates(self._run))
+        return self.once("candidates", lambda: sampled_candidates(self._run, self._among))
 
     @property
     def hidden_scores(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """``hidden_scores`` of the run, with the queries' keys."""
         how = self._run.config.filter.reference
-        query, reference, score = self.once("hidden", lambda: hidden_scores(self._run, how))
+        query, reference, score = self.once("hidden", lambda: hidden_scores(self._run, how, self._among))
         return to_numpy(queries_of(self._run).column("id_hash"))[query], reference, score
 
     def once(self, name: Hashable, build: Callable[[], T]) -> T:
@@ -71,19 +72,20 @@ class Samples:
         return value
 
 
-def sampled_candidates(run: Run) -> Candidates:
+def sampled_candidates(run: Run, among: np.ndarray | None = None) -> Candidates:
     """Candidates of at most ``SAMPLE_QUERIES`` queries."""
     keys = to_numpy(queries_of(run).column("id_hash"))
-    return candidates_of(run, np.sort(np.argsort(keys, kind="stable")[:SAMPLE_QUERIES]))
+    order = np.argsort(keys, kind="stable")
+    return candidates_of(run, np.sort((order if among is None else order[among[order]])[:SAMPLE_QUERIES]))
 
 
-def labelled_queries(run: Run) -> Labelled | None:
+def labelled_queries(run: Run, among: np.ndarray | None = None) -> Labelled | None:
     """Queries with two positive passages or more, at most ``SAMPLE_QUERIES``; None when there are none."""
     positives = staying_positives(run)
     query, passage = to_numpy(positives["query"]), to_numpy(positives["passage"])
     keys = to_numpy(queries_of(run).column("id_hash"))
     count = np.bincount(query, minlength=len(keys))
-    several = np.flatnonzero(count >= 2)
+    several = np.flatnonzero(count >= 2 if among is None else (count >= 2) & among)
     if not len(several):
         return None
     half = np.zeros(len(keys), bool)
@@ -113,13 +115,14 @@ def _affordable(several: np.ndarray, count: np.ndarray, depth: int) -> np.ndarra
     return several[: max(int(np.count_nonzero(np.cumsum(pairs) <= _PAIRS)), 1)]
 
 
-def hidden_scores(run: Run, how: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def hidden_scores(run: Run, how: str, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of every query with several positives one is hidden: query number, reference score of the
     remaining positives, score of the hidden one; three arrays (m,)."""
     positives = staying_positives(run)
     query, passage, score = (to_numpy(positives[name]) for name in ("query", "passage", "score"))
     keys = to_numpy(queries_of(run).column("id_hash"))
-    rows = np.flatnonzero(np.bincount(query, minlength=len(keys))[query] >= 2)
+    several = np.bincount(query, minlength=len(keys)) >= 2
+    rows = np.flatnonzero((several if among is None else several & among)[query])
     rows = rows[np.lexsort((mix(0, keys[query[rows]], passage_keys(run)[passage[rows]]), query[rows]))]
     first = positions(query[rows]) == 0
     hidden, shown = rows[first], rows[~first]

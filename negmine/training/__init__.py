@@ -1,0 +1,1 @@
+"""Students: models that are trained on (query, positive, negatives) rows, and then embed."""

@@ -1,0 +1,245 @@
+"""tune: what it chooses, that test labels do not, that it goes on where it stopped, and what it says."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
+from planted import make_run
+
+import negmine
+from negmine.config import Config, load_config
+from negmine.evaluation import TEST, TRAIN, Experiment
+from negmine.rounds.space import DEFAULT, Candidate
+from negmine.rounds.trials import Trials
+from negmine.rounds.tuning import Tuning, tune
+from negmine.stages.base import Run
+from negmine.store.opening import open_run
+from negmine.sweep.evaluating import decided
+from negmine.sweep.sample import Sample
+
+Call = Callable[..., Any]
+EVALUATE = {"seeds": 2, "steps": 10, "checkpoints": 2, "batch_size": 16, "learning_rates": [0.003], "dev": 0.3}
+FEW = 9
+
+
+def experiment(config: Config) -> Experiment:
+    return Experiment(Run(config, open_run(config)[1]))
+
+
+def relabelled(folder: Path, *, shift: int) -> Config:
+    """A run whose queries have two answers each that no other query has. Those of the test queries are moved on by
+    ``shift`` places among them: other labels, the same groups."""
+    random = np.random.default_rng(11)
+    queries, passages = 160, 500
+    centre = random.standard_normal((queries, 12))
+    vectors = random.standard_normal((passages, 12))
+    vectors[: 2 * queries] += 1.2 * np.repeat(centre, 2, axis=0)
+    folder.mkdir()
+    np.save(folder / "corpus.npy", vectors.astype(np.float32))
+    np.save(folder / "queries.npy", (centre + 0.8 * random.standard_normal(centre.shape)).astype(np.float32))
+    _jsonl(folder / "corpus.jsonl", [{"_id": f"d{i}", "text": f"text {i} of {i * 7}"} for i in range(passages)])
+
+    def write(answers: np.ndarray) -> Config:
+        rows = [{"query_id": f"q{i}", "anchor": f"ask {i}", "positive_id": [f"d{2 * a}", f"d{2 * a + 1}"]}
+                for i, a in enumerate(answers)]  # fmt: skip
+        _jsonl(folder / "pairs.jsonl", rows)
+        config = negmine.config_from_dict(
+            {
+                "work_dir": f"work-{len(list(folder.iterdir()))}",
+                "data": {"pairs": "pairs.jsonl", "corpus": "corpus.jsonl"},
+                "embed": {"vectors": {"corpus": "corpus.npy", "queries": "queries.npy"}},
+                "mine": {"k": 30},
+                "filter": {"num_negatives": 3},
+                "threads": 1,
+                "evaluate": EVALUATE,
+            },
+            folder,
+        )
+        negmine.run(config, until="filter")
+        return config
+
+    own = np.arange(queries)
+    config = write(own)
+    tested = np.flatnonzero(experiment(config).material.sides == TEST)
+    if not shift:
+        return config
+    own[tested] = np.roll(own[tested], shift)
+    return write(own)
+
+
+def _jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+
+@pytest.mark.slow
+def test_labels_of_test_queries_do_not_influence_the_choice(tmp_path: Path) -> None:
+    """With quite other answers of the test queries, every trial and the choice are the same; were limits calibrated
+    on all queries, they would not be."""
+    truth, wrong = relabelled(tmp_path / "truth", shift=0), relabelled(tmp_path / "wrong", shift=5)
+    for a, b in [(experiment(truth), experiment(wrong))]:
+        assert (a.material.sides == b.material.sides).all()
+        negatives = [Trials(each).negatives(Candidate(DEFAULT, {}, each.run.config)) for each in (a, b)]
+        assert all(np.array_equal(*of) for of in zip(*negatives, strict=True))
+        every = [decided(Sample(each.run), each.run.config) for each in (a, b)]
+        train = a.material.sides[a.run.manifest("ingest").counts["distinct_queries"] * [0]] >= TRAIN
+        assert train.all()
+        assert every[0].found.risk_limit != every[1].found.risk_limit
+    found = [tune(config, trials=14) for config in (truth, wrong)]
+    assert _choice(found[0]) == _choice(found[1])
+
+
+def _choice(found: Tuning) -> Any:
+    """Everything but times, and but the confirmation, which is about test."""
+    kept = found.as_json()
+    del kept["seconds"], kept["confirmation"]
+    return json.loads(json.dumps(kept))
+
+
+@pytest.fixture
+def poisoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run whose answers stand there several times, with a filter that lets them in; its folder."""
+    config = make_run(tmp_path, filter={"num_negatives": 3, "risk": None}, evaluate=EVALUATE)
+    (tmp_path / "negmine.yaml").write_text(
+        "# planted\n"
+        f"work_dir: {config.work_dir}\n"
+        "data: {pairs: pairs.jsonl, corpus: corpus.jsonl}\n"
+        "embed: {vectors: {corpus: corpus.npy, queries: queries.npy}}\n"
+        "mine: {k: 30}\n"
+        "threads: 1\n"
+        "filter:\n"
+        "  num_negatives: 3   # three\n"
+        "  risk: null\n"
+        f"evaluate: {json.dumps(EVALUATE)}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_a_guard_is_chosen_where_there_is_poison(poisoned: Path, call: Call) -> None:
+    """With copies of the answers among the candidates a setting that keeps them out wins, is confirmed on test, and
+    is written into a config that runs."""
+    done = call("tune", "--trials", "16", "--plot", "frontier.png", "--set", "evaluate.steps=60", "--json")
+    assert done.code == 0, done.err
+    found = done.json
+    assert found["chosen"]["gain"] > 0
+    assert found["chosen"]["p"] < 0.05
+    assert found["confirmation"]["difference"]["effect"] > 0
+    assert Path("frontier.png").stat().st_size > 10_000
+    path = Path(found["config"])
+    assert path == Path("negmine-tuned.yaml")
+    text = path.read_text()
+    assert text.startswith("# Written by negmine tune: ")
+    assert "# planted" in text
+    assert "# three" in text or found["chosen"]["values"].get("filter.num_negatives", 3) != 3
+    config = load_config(path)
+    assert config.filter != load_config("negmine.yaml").filter
+    assert config.work_dir == load_config("negmine.yaml").work_dir
+    assert call("run", "-c", str(path), "-q").code == 0
+    again = call("tune", "--trials", "16", "--set", "evaluate.steps=60")
+    assert "Chosen: " in again.out
+    assert "On test, which nothing was chosen by" in again.out
+
+
+def test_where_nothing_is_better_the_config_is_kept(poisoned: Path, call: Call) -> None:
+    """A student that learns nothing shows no difference: said plainly, and no config is written."""
+    done = call("tune", "--trials", "6", "--set", "evaluate.learning_rates=[0.000000001]", "--set", "evaluate.steps=2")
+    assert done.code == 0, done.err
+    assert "it is kept" in done.out
+    assert not Path("negmine-tuned.yaml").exists()
+    found = json.loads((poisoned / "work" / "tune" / "result.json").read_text())
+    assert found["chosen"] is None
+    assert found["confirmation"] is None
+
+
+def test_an_interrupted_tuning_goes_on(poisoned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was tried is not tried again, and the end is that of a tuning that was not stopped."""
+    config = load_config("negmine.yaml")
+    whole = tune(load_config("negmine.yaml", [f"work_dir={_copied(poisoned)}"]), trials=FEW)
+    trained: list[int] = []
+    real = Experiment._trained
+
+    def stopping(self: Experiment, *words: Any) -> Any:
+        trained.append(1)
+        if len(trained) == 5:
+            raise KeyboardInterrupt
+        return real(self, *words)
+
+    monkeypatch.setattr(Experiment, "_trained", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        tune(config, trials=FEW)
+    found = tune(config, trials=FEW)
+    assert _choice(found) == _choice(whole)
+    before = len(trained)
+    assert _choice(tune(config, trials=FEW)) == _choice(whole)
+    assert len(trained) == before
+
+
+def _copied(project: Path) -> Path:
+    import shutil
+
+    shutil.copytree(project / "work", project / "other")
+    return project / "other"
+
+
+def test_seconds_that_were_spent_count_again(poisoned: Path) -> None:
+    """A second call within a budget reads what the first one did, and does no more than it would have."""
+    config = load_config("negmine.yaml")
+    first = tune(config, budget=6)
+    again = tune(config, budget=6)
+    assert again.as_json() == first.as_json()
+
+
+def test_figures_of_a_setting_are_those_of_its_negatives(poisoned: Path) -> None:
+    """Difficulty and gains are what can be counted by hand; test queries have no negatives."""
+    config = load_config("negmine.yaml")
+    of = experiment(config)
+    trials = Trials(of)
+    own = Candidate(DEFAULT, {}, config)
+    query, _ = trials.negatives(own)
+    train = np.flatnonzero(of.material.sides == TRAIN)
+    assert set(query) <= set(train)
+    hard = trials.difficulty(own)
+    assert hard.negatives == pytest.approx(len(query) / len(train))
+    verdicts = negmine.read_negatives(config)
+    rows = np.isin(verdicts["query"].to_numpy(), train)
+    margin = verdicts["reference"].to_numpy() - verdicts["score"].to_numpy()
+    assert hard.margin == pytest.approx(margin[rows].mean())
+    found = tune(config, trials=FEW)
+    assert found.default.gain == 0
+    assert found.default.uplift == pytest.approx(found.default.dev - found.in_batch)
+    assert sum(each.seeds for each in found.tried) + found.default.seeds * 2 == found.trials
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--budget", "soon"), "this is no time"),
+        (("--budget", "0m"), "this is no time"),
+        (("--budget", "1m", "--trials", "5"), "Give one of them"),
+        (("--trials", "5", "--plot", "figure.txt"), "ends with .png or .svg"),
+        (("--trials", "2"), "the budget ended before one setting was tried"),
+    ],
+)
+def test_wrong_words_are_told(poisoned: Path, call: Call, words: tuple[str, ...], said: str) -> None:
+    """What cannot be is an error of one line with exit code 2."""
+    done = call("tune", *words)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_a_file_in_the_way_is_told_before_long_work(poisoned: Path, call: Call) -> None:
+    """A config of one's own by the name of the tuned one is left alone."""
+    Path("negmine-tuned.yaml").write_text("mine")
+    done = call("tune", "--trials", "4")
+    assert done.code == 2
+    assert "in the way" in done.err
+    assert Path("negmine-tuned.yaml").read_text() == "mine"
