@@ -1,7 +1,8 @@
 """negmine mines hard negatives: passages that look right for a query but are wrong.
 
 The command line and this module do the same things: ``load_config`` reads a config,
-``run`` brings a run up to date, ``status`` tells what is, ``read_negatives`` gives the result.
+``run`` brings a run up to date, ``status`` tells what is, ``read_negatives`` gives the result,
+``write_report`` a page to look at.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from negmine.config import Config, config_from_dict, load_config
     from negmine.errors import NegmineError
     from negmine.pipeline import RunResult, StageStatus, run, status
+    from negmine.report import Report, write_report
     from negmine.results import read_negatives
 
 __version__ = "0.1.0"
@@ -19,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Config",
     "NegmineError",
+    "Report",
     "RunResult",
     "StageStatus",
     "config_from_dict",
@@ -26,6 +29,7 @@ __all__ = [
     "read_negatives",
     "run",
     "status",
+    "write_report",
 ]
 
 _HOMES = {
@@ -38,6 +42,8 @@ _HOMES = {
     "run": "negmine.pipeline",
     "status": "negmine.pipeline",
     "read_negatives": "negmine.results",
+    "Report": "negmine.report",
+    "write_report": "negmine.report",
 }
 
 

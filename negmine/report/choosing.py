@@ -59,7 +59,8 @@ def _notable(snapshot: Snapshot, tally: Tally) -> dict[int, list[str]]:
 
 def _numbers(snapshot: Snapshot, query_ids: Sequence[str]) -> list[int]:
     """The numbers of some queries, in their order and without repetitions."""
-    wanted, number = pa.array(query_ids, pa.string()), {}
+    wanted = pa.array(query_ids, pa.string())
+    number: dict[str, int] = {}
     for batch in iter_batches(snapshot.file("ingest", "queries.parquet"), ["query_id", "query"]):
         rows = batch.filter(pc.is_in(batch["query_id"], value_set=wanted))
         number.update(zip(rows["query_id"].to_pylist(), rows["query"].to_pylist(), strict=True))

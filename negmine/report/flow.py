@@ -55,8 +55,8 @@ def _ingest(manifest: Manifest, snapshot: Snapshot) -> tuple[Words, Words, Words
     came_in = _told(counts, {"query_rows": "rows of queries and labels", "corpus_rows": "rows of the corpus"})
     names = {"distinct_queries": "queries", "passages": "passages", "positives": "labelled pairs"}
     merged = {
-        "queries with the text of another": counts["queries"] - counts["distinct_queries"],
-        "documents with the text of another": counts["rows"] - counts["passages"],
+        "repeated query texts": counts["queries"] - counts["distinct_queries"],
+        "repeated passage texts": counts["rows"] - counts["passages"],
     }
     more = {
         "rows_rejected": "bad rows skipped",
@@ -66,13 +66,14 @@ def _ingest(manifest: Manifest, snapshot: Snapshot) -> tuple[Words, Words, Words
         "guarded_passages": "passages held back for evaluation",
         "conflicting_labels": "labels in conflict",
     }
-    left = [f"{count:,} {words}" for words, count in merged.items() if count]
-    return came_in, _told(counts, names, all_=True), (*left, *_told(counts, more))
+    left = [f"{words}: {count:,}" for words, count in merged.items() if count]
+    left += [f"{words}: {counts[key]:,}" for key, words in more.items() if counts.get(key)]
+    return came_in, _told(counts, names, all_=True), tuple(left)
 
 
 def _embed(manifest: Manifest, snapshot: Snapshot) -> tuple[Words, Words, Words]:
     counts = manifest.counts
-    cut = {"truncated_passages": "passages longer than the model reads", "truncated_queries": "queries longer"}
+    cut = {"truncated_passages": "passages cut by the model", "truncated_queries": "queries cut by the model"}
     reused = {"reused": "of them reused"}
     return (
         (f"{counts['vectors']:,} texts",),
@@ -83,7 +84,9 @@ def _embed(manifest: Manifest, snapshot: Snapshot) -> tuple[Words, Words, Words]
 
 def _index(manifest: Manifest, snapshot: Snapshot) -> tuple[Words, Words, Words]:
     vectors = f"{manifest.counts['vectors']:,} vectors of passages"
-    return (vectors,), (f"a search by {manifest.facts['search']['method']}",), ()
+    search = manifest.facts["search"]
+    named = {"exact": "exact search", "lists": f"search in {search.get('lists', 0):,} lists"}
+    return (vectors,), (named.get(search["method"], f"search by {search.get('factory', search['method'])}"),), ()
 
 
 def _mine(manifest: Manifest, snapshot: Snapshot) -> tuple[Words, Words, Words]:

@@ -186,7 +186,7 @@ def _data_facts(found: Mapping[str, Any] | None) -> list[tuple[str, int]]:
 
 
 def _search_words(run: Collected) -> str:
-    if any("a search by exact" in step.came_out for step in run.steps):
+    if any("exact search" in step.came_out for step in run.steps):
         return "Yes: every query was compared with every passage."
     return "It is not measured: index.recall_target is null, or nothing was searched by vectors."
 

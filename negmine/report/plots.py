@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from negmine.sweep import Sweep
 from negmine.writers.histogram import KINDS, STYLE, Histogram, draw_scores
 
-_SIZE = (5.4, 3.3)
+_SIZE = (4.8, 3.1)
 """In inches of 72 pixels: what fits on a phone without scaling the words down much."""
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _INK, _PLAIN = "#010203", "#040506"
@@ -95,7 +95,9 @@ def sweep_plots(found: Sweep) -> list[Plot]:
     with _Panels("sweep", 3) as panels:
         draw_curves(panels.axes, found)
     key = found.axes[0].key
-    return panels.plots([f"{panel.get_title(loc='left')} over {key}; the table has the numbers." for panel in panels.axes])
+    return panels.plots(
+        [f"{panel.get_title(loc='left')} over {key}; the table has the numbers." for panel in panels.axes]
+    )
 
 
 class _Panels:

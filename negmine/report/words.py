@@ -11,7 +11,10 @@ import regex
 from negmine.text import normalise
 
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー"
-_PIECES = regex.compile(rf"(?P<unspaced>[{_UNSPACED}\p{{M}}]*[{_UNSPACED}][{_UNSPACED}\p{{M}}]*)|[\p{{L}}\p{{M}}\p{{N}}--[{_UNSPACED}]]+", regex.V1)
+_PIECES = regex.compile(
+    rf"(?P<unspaced>[{_UNSPACED}\p{{M}}]*[{_UNSPACED}][{_UNSPACED}\p{{M}}]*)|[\p{{L}}\p{{M}}\p{{N}}--[{_UNSPACED}]]+",
+    regex.V1,
+)
 COMMON = 0.1
 """A word in more than this share of the texts tells nothing."""
 _FEW = 20

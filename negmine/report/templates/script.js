@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const data = JSON.parse(document.getElementById("run-data").textContent);
   const { queries, passages, reasons, sources, wanted } = data;
   const PAGE = 50;
   const by = (id) => document.getElementById(id);
