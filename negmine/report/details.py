@@ -19,7 +19,7 @@ DROPPED = 20
 """Dropped candidates of a query that are on the page: the best ones, and beyond them the best of each reason."""
 _FEW, _MANY, _SHORT_BYTES = 100, 500, 4_000
 """Queries whose texts are in memory at once: many only where texts are short, so few bytes are taken of each."""
-_QUERY_CHARACTERS, _PASSAGE_CHARACTERS = 300, 500
+_QUERY_CHARACTERS, _PASSAGE_CHARACTERS, _MARKS = 300, 500, 40
 _HIDDEN = ("positive",)
 """Reasons whose candidates are on the page already, as positives."""
 
@@ -88,7 +88,7 @@ class Collector:
         for query in details.queries:
             for row in (*query["positives"], *query["candidates"]):
                 text = details.passages[row[0]][1]
-                row.append(utf16(text, shared.spans(query["text"], text)))
+                row.append(utf16(text, shared.spans(query["text"], text)[:_MARKS]))
         details.common = len(shared.common)
         return details
 
