@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: install demo consumers test test-slow lint format docs bench clean
+.PHONY: install demo consumers browser test test-slow lint format docs bench clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -20,6 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/negmine run -c configs/demo.yaml
 	$(BIN)/python sample_data/show_demo.py
+	$(BIN)/negmine report -c configs/demo.yaml
 
 test: $(STAMP)
 	$(PYTEST) -n auto --dist loadfile
@@ -28,9 +29,14 @@ test: $(STAMP)
 consumers: $(STAMP)
 	$(BIN)/python tests/consumers/environments.py
 
-# Without a package index, the tests that need the consumers are skipped and say why.
+# The browser that reports are clicked through in, from the system's packages; needs root where it is not there.
+browser: $(STAMP)
+	$(BIN)/python tests/report/browser.py
+
+# Without a package index, the tests that need the consumers or the browser are skipped and say why.
 test-slow: $(STAMP)
 	-$(BIN)/python tests/consumers/environments.py
+	-$(BIN)/python tests/report/browser.py
 	$(PYTEST) -m slow
 
 lint: $(STAMP)

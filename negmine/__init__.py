@@ -2,7 +2,7 @@
 
 The command line and this module do the same things: ``load_config`` reads a config,
 ``run`` brings a run up to date, ``status`` tells what is, ``read_negatives`` gives the result,
-``compare`` shows two of them side by side.
+``compare`` shows two of them side by side, ``write_report`` a page to look at.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from negmine.config import Config, config_from_dict, load_config
     from negmine.errors import NegmineError
     from negmine.pipeline import RunResult, StageStatus, run, status
+    from negmine.report import Report, write_report
     from negmine.results import read_negatives
 
 __version__ = "0.1.0"
@@ -22,6 +23,7 @@ __all__ = [
     "Comparison",
     "Config",
     "NegmineError",
+    "Report",
     "RunResult",
     "StageStatus",
     "compare",
@@ -30,6 +32,7 @@ __all__ = [
     "read_negatives",
     "run",
     "status",
+    "write_report",
 ]
 
 _HOMES = {
@@ -44,6 +47,8 @@ _HOMES = {
     "run": "negmine.pipeline",
     "status": "negmine.pipeline",
     "read_negatives": "negmine.results",
+    "Report": "negmine.report",
+    "write_report": "negmine.report",
 }
 
 

@@ -22,7 +22,7 @@ from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.files import read_json
 from negmine.store.manifest import Manifest
 from negmine.store.steady import steady
-from negmine.store.tables import iter_batches, rows_between, to_numpy
+from negmine.store.tables import iter_batches, rows_with, to_numpy
 from negmine.store.workdir import WorkDir
 from negmine.text import Template
 
@@ -201,8 +201,7 @@ class _Run:
         wanted = np.unique(np.array(list(number.values()), np.int64))
         names = self._names(wanted)
         texts = dict(zip(wanted.tolist(), self.queries().take(wanted, ["text"])["text"].to_pylist(), strict=True))
-        candidates = {query: self._candidates(query) for query in texts}
-        positives = {query: self._positives(query) for query in texts}
+        candidates, positives = self._candidates(wanted), self._positives(wanted)
         passage = self._passages([*candidates.values(), *positives.values()])
         found = []
         for query_id in query_ids:
@@ -245,12 +244,17 @@ class _Run:
                 found[query] = (*found.get(query, ()), query_id)
         return found
 
-    def _candidates(self, query: int) -> list[dict[str, Any]]:
-        part = self._verdict_parts()[query // self._manifests["mine"].made_from["config"]["mine.part_queries"]]
+    def _candidates(self, numbers: np.ndarray) -> dict[int, list[dict[str, Any]]]:
+        """The verdicts of each of some queries (ascending numbers)."""
         both = _BOTH if self._reranked else ()
         columns = (*_OF_CANDIDATE, *both, "reference", "passage")
-        rows = rows_between(self.file("filter", part), "query", query, query + 1, columns).to_pylist()
-        return [{**dict.fromkeys(_BOTH), **row} for row in rows]
+        found: dict[int, list[dict[str, Any]]] = {query: [] for query in numbers.tolist()}
+        part = numbers // self._manifests["mine"].made_from["config"]["mine.part_queries"]
+        for place in np.unique(part).tolist():
+            path = self.file("filter", self._verdict_parts()[place])
+            for row in rows_with(path, "query", numbers[part == place], columns).to_pylist():
+                found[row["query"]].append({**dict.fromkeys(_BOTH), **row})
+        return found
 
     @property
     def _reranked(self) -> bool:
@@ -260,17 +264,21 @@ class _Run:
     def _verdict_parts(self) -> list[str]:
         return sorted(part.path for part in self._manifests["filter"].parts if part.path.startswith("part-"))
 
-    def _positives(self, query: int) -> list[dict[str, Any]]:
+    def _positives(self, numbers: np.ndarray) -> dict[int, list[dict[str, Any]]]:
+        """The labelled pairs of each of some queries (ascending numbers)."""
         listed = any(part.path == "pairs.parquet" for part in self._manifests["filter"].parts)
         path = self.file("filter", "pairs.parquet") if listed else self.file("mine", "positives.parquet")
         columns = ["doc_id", "score", "rank", "passage", *(["findings", "dropped"] if listed else [])]
-        rows = rows_between(path, "query", query, query + 1, columns).to_pylist()
+        table = rows_with(path, "query", numbers, columns)
+        rows = table.to_pylist()
         if self._reranked and self._manifests["filter"].facts["scorers"][0] == RERANK:
             run = Run(self._config, self._work)
-            passage = np.array([row["passage"] for row in rows], np.int64)
-            scores = positive_rerank_scores(run, np.full(len(rows), query), passage)
+            scores = positive_rerank_scores(run, to_numpy(table["query"]), to_numpy(table["passage"]))
             rows = [{**row, "score": float(score)} for row, score in zip(rows, scores, strict=True)]
-        return [{"findings": [], "dropped": False, **row} for row in rows]
+        found: dict[int, list[dict[str, Any]]] = {query: [] for query in numbers.tolist()}
+        for row in rows:
+            found[row["query"]].append({"findings": [], "dropped": False, **row})
+        return found
 
     def _passages(self, tables: Sequence[Sequence[Mapping[str, Any]]]) -> dict[int, str]:
         """The text of every passage in the rows."""

@@ -26,6 +26,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, str]]] = {
         "plan": ("inspect", "Show what run would do, and what it would cost; changes nothing."),
         "explain": ("explaining", "Show every candidate of a query with its score, its verdict and why."),
         "sweep": ("sweeping", "Show what other thresholds of filter would do; changes nothing."),
+        "report": ("reporting", "Write one HTML page about a run, with its scores, thresholds and queries."),
         "audit": ("auditing", "Estimate the share of false negatives from a sample that you label."),
         "diff": ("comparing", "Compare the negatives of two runs: settings, churn, scores, queries that changed most."),
         "history": ("history", "List what this work_dir's negatives were: settings, yield, leak, hardness."),

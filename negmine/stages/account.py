@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from negmine.config import Config
 from negmine.config.filtering import RERANK
 from negmine.config.mining import BM25, DENSE
-from negmine.stages.base import Job
+from negmine.stages.base import Job, Run
 from negmine.stages.reranked import positive_rerank_scores
 from negmine.store.files import read_json
 from negmine.store.tables import iter_batches, to_numpy
@@ -97,14 +97,15 @@ def reasons(job: Job) -> Mapping[str, int]:
 
 def score_histogram(job: Job) -> Histogram:
     """Scores of the labelled positives, of the negatives and of all other candidates that are no positives."""
-    return count_scores(lambda: _scores(job))
+    return count_scores(lambda: scores_by_kind(job, job.config.scorers[0]))
 
 
-def _scores(job: Job) -> Iterator[tuple[str, np.ndarray]]:
-    for batch in iter_batches(job.file("mine", "positives.parquet"), ["query", "passage", "score"], _BATCH_ROWS):
+def scores_by_kind(run: Run, scorer: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Finite scores, batch by batch, each with its kind: positives, negatives, dropped; ``scorer`` decided."""
+    for batch in iter_batches(run.file("mine", "positives.parquet"), ["query", "passage", "score"], _BATCH_ROWS):
         query, passage, score = (to_numpy(batch[name]) for name in ("query", "passage", "score"))
-        yield "positives", positive_rerank_scores(job, query, passage) if job.config.scorers[0] == RERANK else score
-    for path in job.files("filter", "part-"):
+        yield "positives", positive_rerank_scores(run, query, passage) if scorer == RERANK else score
+    for path in run.files("filter", "part-"):
         for batch in iter_batches(path, ["score", "reason"], _BATCH_ROWS):
             scored = batch.filter(pc.is_valid(batch["score"]))
             scores = to_numpy(scored["score"])

@@ -116,6 +116,19 @@ def rows_between(path: Path, key: str, low: int, high: int, columns: Sequence[st
 
     Only row groups whose statistics overlap the interval are read.
     """
+    return _rows(path, key, np.array([low]), np.array([high]), columns)
+
+
+def rows_with(path: Path, key: str, values: np.ndarray, columns: Sequence[str]) -> pa.Table:
+    """Rows whose integer column ``key`` (ascending in the file) is one of ``values`` (ascending).
+
+    A row group is read once, and only if it can have some of them.
+    """
+    return _rows(path, key, values, values + 1, columns)
+
+
+def _rows(path: Path, key: str, low: np.ndarray, high: np.ndarray, columns: Sequence[str]) -> pa.Table:
+    """Rows whose ``key`` lies in one of the intervals [low, high), which ascend and do not overlap."""
     pieces = []
     with pq.ParquetFile(path) as file:
         wanted = list(dict.fromkeys([*columns, key]))
@@ -123,10 +136,15 @@ def rows_between(path: Path, key: str, low: int, high: int, columns: Sequence[st
         schema = pa.schema([file.schema_arrow.field(name) for name in wanted])
         for group in range(file.num_row_groups):
             statistics = file.metadata.row_group(group).column(position).statistics
-            if statistics is not None and (statistics.max < low or statistics.min >= high):
+            here = slice(None)
+            if statistics is not None:
+                here = slice(int((high <= statistics.min).sum()), int((low <= statistics.max).sum()))
+            if not len(low[here]):
                 continue
             table = file.read_row_group(group, columns=wanted, use_threads=False)
             values = to_numpy(table[key])
-            start, stop = np.searchsorted(values, [low, high])
-            pieces.append(table.select(wanted).slice(start, stop - start))
+            starts, stops = np.searchsorted(values, low[here]), np.searchsorted(values, high[here])
+            for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+                if stop > start:
+                    pieces.append(table.select(wanted).slice(start, stop - start))
     return pa.concat_tables(pieces) if pieces else schema.empty_table()

@@ -19,7 +19,7 @@ from negmine.sweep.grid import Axis
 SUFFIXES = (".png", ".svg")
 # Of Okabe and Ito (2008), whose colours people with any colour vision tell apart.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#555555"
-_STYLE = {
+STYLE = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
@@ -67,7 +67,7 @@ def drawn_to(path: Path, size: tuple[float, float] = (12.6, 4.4)) -> Iterator[An
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         yield figure
         kind = path.suffix.lower().removeprefix(".")
@@ -103,11 +103,15 @@ def _panels(found: Sweep) -> tuple[tuple[str, str, Callable[[Point], float | Non
 
 
 def _curves(figure: Any, found: Sweep) -> None:
+    figure.suptitle(_title(found), x=0.008, ha="left", fontsize=10, color=GREY)
+    draw_curves(figure.subplots(1, 3), found)
+
+
+def draw_curves(panels: Sequence[Any], found: Sweep) -> None:
+    """Draw yield, hardness and false negatives of a sweep over one key into three ``Axes`` of matplotlib."""
     from matplotlib.ticker import MaxNLocator
 
     (axis,) = found.axes
-    panels = figure.subplots(1, 3)
-    figure.suptitle(_title(found), x=0.008, ha="left", fontsize=10, color=GREY)
     places = list(axis.values)
     for panel, (title, unit, value), colour in zip(panels, _panels(found), (BLUE, GREEN, ORANGE), strict=True):
         panel.set(title=title, ylabel=unit, xlabel=axis.key)

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ FIGURE = "scores.png"
 _BINS, _TABLE_BINS = 60, 20
 # Of Okabe and Ito (2008), whose colours people with any colour vision tell apart.
 _COLOURS = {"positives": "#009E73", "negatives": "#D55E00", "dropped": "#555555"}
-_STYLE = {
+STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -76,19 +77,23 @@ def draw(found: Histogram, path: Path, score: str) -> None:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(8, 3.6), layout="constrained")
-        panel = figure.subplots()
-        for kind in reversed(KINDS):
-            total = int(found.counts[kind].sum())
-            if not total:
-                continue
-            heights = 100 * found.counts[kind] / total
-            colour = _COLOURS[kind]
-            panel.stairs(heights, found.edges, fill=True, color=colour, alpha=0.25, linewidth=0)
-            panel.stairs(heights, found.edges, color=colour, linewidth=1.6, label=f"{kind} ({total:,})")
-        panel.set(xlabel=score, ylabel="% of each kind", ylim=(0, None), xlim=(found.edges[0], found.edges[-1]))
-        handles, labels = panel.get_legend_handles_labels()
-        if handles:
-            panel.legend(handles[::-1], labels[::-1], loc="best")
+        draw_scores(figure.subplots(), found, score)
         figure.savefig(path, format="png", dpi=120, metadata={"Software": None})
+
+
+def draw_scores(panel: Any, found: Histogram, score: str) -> None:
+    """Draw the counts into ``Axes`` of matplotlib, each kind in percent of its own."""
+    for kind in reversed(KINDS):
+        total = int(found.counts[kind].sum())
+        if not total:
+            continue
+        heights = 100 * found.counts[kind] / total
+        colour = _COLOURS[kind]
+        panel.stairs(heights, found.edges, fill=True, color=colour, alpha=0.25, linewidth=0)
+        panel.stairs(heights, found.edges, color=colour, linewidth=1.6, label=f"{kind} ({total:,})")
+    panel.set(xlabel=score, ylabel="% of each kind", ylim=(0, None), xlim=(found.edges[0], found.edges[-1]))
+    handles, labels = panel.get_legend_handles_labels()
+    if handles:
+        panel.legend(handles[::-1], labels[::-1], loc="best")

@@ -1,0 +1,174 @@
+"""Everything that the page of a run tells, read from the run's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from negmine.config import Config
+from negmine.pipeline import status
+from negmine.report.choosing import choose
+from negmine.report.details import Details, collect
+from negmine.report.flow import Step, steps
+from negmine.report.provenance import Provenance, provenance
+from negmine.report.snapshot import Section, Snapshot
+from negmine.report.tally import Scores, Tally, doubling, scores, tally
+from negmine.stages.searching import RECALL_FILE
+from negmine.stages.texts import StandingTable, passage_texts
+from negmine.store.files import read_json
+from negmine.store.manifest import Manifest
+from negmine.store.opening import open_run
+from negmine.store.remote import Tell
+from negmine.store.steady import steady
+from negmine.store.workdir import WorkDir
+from negmine.sweep import Sweep, axes, sweep
+from negmine.text import Template
+
+T = TypeVar("T")
+MOST_QUERIES = 1_000
+"""Queries that are drawn for the table of the page, as long as they fit."""
+_QUERY_BYTES = 3_200_000
+"""What the table may take of a page of 5 MB, but for the marks of shared words."""
+_HUBS = 20
+_VERDICTS = ("filter", "mine", "ingest")
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A passage with how many queries it serves as a negative."""
+
+    doc_id: str
+    text: str
+    queries: int
+
+
+@dataclass(frozen=True)
+class Hubs:
+    """The passages that serve most often; ``groups`` are (from, to, passages, negatives) by how often."""
+
+    top: tuple[Hub, ...]
+    groups: tuple[tuple[int, int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """``by_count`` says how many queries have so many negatives, for all counts below the ``wanted`` ones."""
+
+    wanted: int
+    by_count: tuple[tuple[int, int], ...]
+
+    @property
+    def queries(self) -> int:
+        return sum(queries for _, queries in self.by_count)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The parts of the page."""
+
+    config: Config
+    stages: Mapping[str, str]
+    steps: tuple[Step, ...]
+    provenance: Provenance
+    scorer: str
+    data: Section[Mapping[str, Any]]
+    verdicts: Section[Mapping[str, Any]]
+    pairs: Section[Mapping[str, Any]]
+    scores: Section[Scores]
+    sweep: Section[Sweep]
+    hubs: Section[Hubs]
+    shortage: Section[Shortage]
+    recall: Section[Mapping[str, Any] | None]
+    queries: Section[Details]
+    total_queries: int
+    drawn: int | None
+
+
+def collected(config: Config, queries: int | None, tell: Tell = lambda text: None) -> Collected:
+    """Read a run for its page, of one state of it also when another command replaces a stage meanwhile.
+
+    ``queries`` is how many are drawn for the table; None for ``MOST_QUERIES``, or as many as fit into a page of
+    5 MB. What has not finished, does not belong together or is damaged is told in the section. Raises
+    ArtifactError when no stage has finished.
+    """
+    finished = [each.stage for each in status(config, note=tell) if each.manifest is not None] or ["ingest"]
+    return steady(config, finished, (), lambda work, manifests: _read(config, work, manifests, queries, tell))
+
+
+def _read(
+    config: Config, work: WorkDir, manifests: Mapping[str, Manifest], queries: int | None, tell: Tell
+) -> Collected:
+    local, _ = open_run(config)
+    snapshot = Snapshot(local, work, tuple(status(config)), manifests)
+    tell("looking at all verdicts")
+    counted = snapshot.section(_VERDICTS, lambda: tally(snapshot))
+    scored = snapshot.section(_scored_by(snapshot), lambda: scores(snapshot))
+    tell("trying other thresholds")
+    swept = snapshot.section(_swept_by(config), lambda: sweep(config, axes(config)))
+    total = manifests["ingest"].counts["distinct_queries"] if "ingest" in manifests else 0
+    return Collected(
+        config=config,
+        stages={each.stage: each.state for each in snapshot.stages},
+        steps=tuple(steps(snapshot)),
+        provenance=provenance(config, snapshot),
+        scorer=snapshot.scorers[0],
+        data=snapshot.section(("ingest",), lambda: manifests["ingest"].facts["quality"]),
+        verdicts=snapshot.section(("filter",), lambda: read_json(snapshot.file("filter", "report.json"))),
+        pairs=snapshot.section(("filter",), lambda: read_json(snapshot.file("filter", "pairs.json"))),
+        scores=scored,
+        sweep=swept,
+        hubs=_of(snapshot, counted, lambda found: _hubs(snapshot, found)),
+        shortage=_of(snapshot, counted, lambda found: _shortage(snapshot, found)),
+        recall=snapshot.section(("mine",), lambda: _recall(snapshot)),
+        queries=_of(snapshot, counted, lambda found: _details(snapshot, config, found, queries, tell)),
+        total_queries=total,
+        drawn=queries,
+    )
+
+
+def _of(snapshot: Snapshot, counted: Section[Tally], build: Callable[[Tally], T]) -> Section[T]:
+    """What is made from the counts, if there are any."""
+    found = counted.value
+    return Section(None, counted.gap) if found is None else snapshot.section(_VERDICTS, lambda: build(found))
+
+
+def _scored_by(snapshot: Snapshot) -> tuple[str, ...]:
+    return (*_VERDICTS, "rerank") if snapshot.scorers[0] != "dense" else _VERDICTS
+
+
+def _swept_by(config: Config) -> tuple[str, ...]:
+    stages = ("mine", "index", "embed", "ingest")
+    return stages if config.rerank is None else ("rerank", *stages)
+
+
+def _details(snapshot: Snapshot, config: Config, found: Tally, queries: int | None, tell: Tell) -> Details:
+    chosen = choose(snapshot, found, MOST_QUERIES if queries is None else queries)
+    tell("collecting queries")
+    return collect(config, chosen, _QUERY_BYTES if queries is None else None)
+
+
+def _hubs(snapshot: Snapshot, found: Tally) -> Hubs:
+    order = np.argsort(-found.used, kind="stable")[:_HUBS]
+    order = order[found.used[order] > 1]
+    template = Template(snapshot.manifests["ingest"].made_from["config"]["data.passage_template"])
+    table = StandingTable(snapshot.file("ingest", "corpus.parquet"), "passage")
+    numbers = np.sort(order)
+    rows = table.take(numbers, list(dict.fromkeys(["doc_id", *template.names])))
+    names, texts = rows["doc_id"].to_pylist(), passage_texts(rows, template).to_pylist()
+    place = {number: i for i, number in enumerate(numbers.tolist())}
+    top = [Hub(names[place[n]], texts[place[n]], int(found.used[n])) for n in order.tolist()]
+    return Hubs(tuple(top), tuple(doubling(found.used)))
+
+
+def _shortage(snapshot: Snapshot, found: Tally) -> Shortage:
+    wanted = snapshot.manifests["filter"].made_from["config"]["filter.num_negatives"]
+    counts = np.bincount(found.kept, minlength=wanted)[:wanted]
+    return Shortage(wanted, tuple(enumerate(counts.tolist())))
+
+
+def _recall(snapshot: Snapshot) -> Mapping[str, Any] | None:
+    """The certificate of an approximate search; None where the search is exact, or not measured."""
+    return read_json(snapshot.file("mine", RECALL_FILE)) if snapshot.has("mine", RECALL_FILE) else None
