@@ -12,11 +12,11 @@ import numpy as np
 
 from negmine.config import Config
 from negmine.errors import ArtifactError, InputError, UsageError
+from negmine.labelling.labels import LABELS, PERSON, Label, append_labels, read_labels
+from negmine.labelling.sheet import Drawn, Judged, check_sheet, read_sheet, write_sheet
 from negmine.quality.design import RANK_BANDS, allocation, draw, draw_keys, rank_band, sheet_order, strata
 from negmine.quality.estimating import Rate, new_queries_interval, stratified_rate
-from negmine.quality.labels import LABELS, PERSON, Label, append_labels, read_labels
-from negmine.quality.population import MADE_FROM, STAGES, Drawn, Population, drawn, population, unknown_ids
-from negmine.quality.sheet import Judged, check_sheet, read_sheet, write_sheet
+from negmine.quality.population import MADE_FROM, STAGES, Population, drawn, population, unknown_ids
 from negmine.stages.base import Run
 from negmine.store.files import read_json, write_json
 from negmine.store.manifest import Manifest
