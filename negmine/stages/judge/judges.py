@@ -33,7 +33,7 @@ _WORDS: dict[Judgement, str] = {True: "relevant", False: "not_relevant", NO_ANSW
 
 
 @dataclass(frozen=True)
-class Judged:
+class Said:
     """What is known of a pair: ``relevant``, None when nobody could say. ``judgement`` in words, ``by`` whom;
     ``flagged`` is what the first language model said, None where it did not."""
 
@@ -68,7 +68,7 @@ class _Request:
     question: Question
     attempt: int = 1
     messages: Messages = field(default_factory=list)
-    most: Most = Most(0, 0.0)
+    most: Most = field(default_factory=lambda: Most(0, 0.0))
     body: dict[str, Any] = field(default_factory=dict)
 
 
@@ -107,12 +107,12 @@ class Judges:
         for chat in self._chats.values():
             chat.close()
 
-    def known(self, pair: str) -> Judged | int:
+    def known(self, pair: str) -> Said | int:
         """What is known of a pair, or the number of the language model that has to be asked."""
         label = self.people.get(pair)
         if label is not None and label.relevant is not None:
-            return Judged(label.relevant, _WORDS[label.relevant], label.source)
-        found, flagged = Judged(None), None
+            return Said(label.relevant, _WORDS[label.relevant], label.source)
+        found, flagged = Said(None), None
         for number, model in enumerate(self.models):
             said = self.log.get(self._ids[number], pair)
             if said is None:
@@ -120,7 +120,7 @@ class Judges:
             sure = isinstance(said, bool)
             flagged = bool(said) if sure and number == 0 else flagged
             if sure or number == 0:  # where the second cannot say, the first one's word stands
-                found = Judged(bool(said) if sure else None, _WORDS[said], model.model if sure else None, flagged)
+                found = Said(bool(said) if sure else None, _WORDS[said], model.model if sure else None, flagged)
             if said is not True:
                 break
         return replace(found, flagged=flagged)

@@ -19,8 +19,8 @@ _USUAL = 0.1
 
 @dataclass(frozen=True)
 class Preview:
-    """The first questions that would be asked, and estimates of all: ``passages`` to be judged, ``requests``, ``tokens``
-    of questions and answers, ``cost`` (None without prices).
+    """The first questions that would be asked, and estimates of all: ``passages`` to be judged, ``requests``,
+    ``tokens`` of questions and answers, ``cost`` (None without prices).
 
     What is relevant is estimated by its risk: as many passages take its place and are judged too, and the strong judge
     confirms it.
@@ -35,7 +35,8 @@ class Preview:
 
 def preview(run: Run, judges: Judges, prompts: int = 3) -> Preview:
     """Look at what is not known yet of a finished filter."""
-    section, shown = judge_section(run.config), []
+    section = judge_section(run.config)
+    shown: list[Messages] = []
     passages = requests = asked = answered = 0
     relevant = 0.0
     for block in blocks(run):

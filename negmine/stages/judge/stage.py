@@ -20,7 +20,7 @@ from negmine.selection.judging import Walk
 from negmine.stages.base import Job, Stage, Task
 from negmine.stages.judge.applying import HELD_OUT, JUDGED, apply
 from negmine.stages.judge.block import Block, Group
-from negmine.stages.judge.judges import Judged, Judges
+from negmine.stages.judge.judges import Judges, Said
 from negmine.stages.judge.report import counted, report
 from negmine.stages.judge.setup import JUDGEMENTS, NAMES, judge_section, open_chat, prompts_of
 from negmine.stages.judge.walking import judged_blocks, judgement
@@ -131,7 +131,7 @@ def _rows(block: Block, group: Group, walk: Walk, judges: Judges, counts: Counte
     taken = set(walk.taken)
     for row in walk.seen:
         said = judgement(block, group, row, judges)
-        assert isinstance(said, Judged)
+        assert isinstance(said, Said)
         _count(counts, said, strong=len(judges.models) > 1)
         reason = "judged_relevant" if said.relevant else "kept" if row in taken else "not_sampled"
         was_negative = row in group.kept or row in group.drawn
@@ -150,7 +150,7 @@ def _rows(block: Block, group: Group, walk: Walk, judges: Judges, counts: Counte
         yield {"query": group.query, "passage": int(block.passage[row]), "reason": "near_duplicate"}
 
 
-def _count(counts: Counter[str], said: Judged, *, strong: bool) -> None:
+def _count(counts: Counter[str], said: Said, *, strong: bool) -> None:
     if said.judgement is None:
         counts["not_judged"] += 1
         return

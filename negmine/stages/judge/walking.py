@@ -8,7 +8,7 @@ from negmine.config.judging import JudgeConfig
 from negmine.selection.judging import Verdict, Walk, walk
 from negmine.stages.base import Run
 from negmine.stages.judge.block import Block, Group, blocks
-from negmine.stages.judge.judges import Judged, Judges
+from negmine.stages.judge.judges import Judges, Said
 from negmine.stages.judge.setup import judge_section
 
 
@@ -53,6 +53,6 @@ def walk_of(block: Block, group: Group, judges: Judges, section: JudgeConfig) ->
     return walk(group.kept, group.drawn, group.further, verdict, most)
 
 
-def judgement(block: Block, group: Group, row: int, judges: Judges) -> Judged | int:
+def judgement(block: Block, group: Group, row: int, judges: Judges) -> Said | int:
     """What is known of a row, or who has to be asked."""
     return judges.known(block.pair(group, row))
