@@ -43,7 +43,7 @@ def _asked(facts: Facts) -> Asked:
     config, work = facts.config, facts.work
     assert config.judge is not None
     queries, negatives = work.queries.count, config.filter.num_negatives
-    prompts = prompts_of(config.judge)
+    prompts = prompts_of(config)
     known = min(work.positives / max(queries, 1), _SHOWN)
     frame = (len(prompts.system.encode()) + len(prompts.user.encode()) + work.queries.mean) / BYTES_PER_TOKEN
     frame += known * work.passages.mean / BYTES_PER_TOKEN

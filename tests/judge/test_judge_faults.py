@@ -95,10 +95,8 @@ def test_a_budget_that_just_suffices_is_no_error(data: Data) -> None:
 
 
 def test_a_budget_of_tokens_is_never_exceeded_and_nothing_that_fits_is_left_out(data: Data, fails: Any) -> None:
-    with fails(
-        r"judge.budget.tokens: the budget is spent: [0-9,]+ of 30,000 tokens, and the next question may take", 3
-    ):
-        negmine.run(data.config({"budget": {"tokens": 30_000}, "endpoint": {"concurrency": 8}}))
+    with fails(r"judge.budget.tokens: the budget is spent: [0-9,]+ of 9,000 tokens, and the next question may", 3):
+        negmine.run(data.config({"budget": {"tokens": 9_000}, "endpoint": {"concurrency": 8}}))
     used = sum(row["prompt_tokens"] + row["completion_tokens"] for row in answers(data))
     longest = 1024 + max(len(json.dumps(request["messages"])) for request in data.server.requests) + 128
     assert 9_000 - longest <= used <= 9_000

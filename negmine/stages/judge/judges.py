@@ -89,7 +89,7 @@ class Judges:
         """``root``: the folder of the run. Without ``people`` only the language models count."""
         self._section = judge_section(config)
         self._seed = config.seed
-        self.prompts = prompts_of(self._section)
+        self.prompts = prompts_of(config)
         self.models: tuple[JudgeEndpointConfig, ...] = self._section.judges
         self._ids = [judge_id(model, self.prompts) for model in self.models]
         self.log = AnswerLog(root / ANSWERS)

@@ -12,10 +12,12 @@ from negmine.config.judging import JudgeConfig, JudgeEndpointConfig
 from negmine.errors import ConfigError, InputError
 from negmine.scoring.chat import Chat, Settings
 from negmine.scoring.judge_prompts import Prompts, shipped_prompt
+from negmine.store.fetching import input_file
 from negmine.web.keys import api_key
 
 JUDGEMENTS = "judgements.jsonl"
 """What people said, in the layout of ``labels.jsonl``."""
+ROLES = ("system", "user")
 NAMES = ("endpoint", "strong")
 """The keys of the language models, in the order in which they are asked."""
 
@@ -31,18 +33,29 @@ def judge_section(config: Config) -> JudgeConfig:
     return config.judge
 
 
-def prompts_of(judge: JudgeConfig) -> Prompts:
+def prompt_files(config: Config) -> dict[str, Path]:
+    """The files of the user's own prompts, by config key. Raises InputError for one that is not there."""
+    prompts = judge_section(config).prompts
+    named = {f"judge.prompts.{role}": getattr(prompts, role) for role in ROLES}
+    files = {key: input_file(config, name) for key, name in named.items() if name is not None}
+    for key, path in files.items():
+        if not path.is_file():
+            raise InputError("this file does not exist", where=str(path), hint=f"Check {key}.")
+    return files
+
+
+def prompts_of(config: Config) -> Prompts:
     """The words of the config, or those that are shipped. Raises InputError, ConfigError."""
-    texts = {}
-    for role in ("system", "user"):
-        path = getattr(judge.prompts, role)
-        texts[role] = shipped_prompt(role) if path is None else _read(Path(path), f"judge.prompts.{role}")
+    judge, files, texts = judge_section(config), prompt_files(config), {}
+    for role in ROLES:
+        path = files.get(f"judge.prompts.{role}")
+        texts[role] = shipped_prompt(role) if path is None else _read(path, f"judge.prompts.{role}")
     prompts = Prompts(**texts)
     try:
         _ = prompts.template
     except ValueError as error:
         raise ConfigError(
-            f"{judge.prompts.user}: {error}",
+            f"{judge.prompts.user}: {error}",  # what is shipped is right
             where="judge.prompts.user",
             hint="Begin with the shipped one: negmine judge --dry-run shows it.",
         ) from error
@@ -83,8 +96,6 @@ def _read(path: Path, key: str) -> str:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError("this file is not UTF-8 text", where=str(path), hint=f"Save it as UTF-8 ({key}).") from error
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror})", where=key, hint="Check the path.") from error
     if not text.strip():
         raise InputError("this file is empty", where=str(path), hint=f"Write the prompt into it, or remove {key}.")
     return text

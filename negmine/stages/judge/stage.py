@@ -16,18 +16,20 @@ import pyarrow as pa
 
 from negmine import schemas
 from negmine.config import Config
+from negmine.scoring.judge_prompts import shipped_prompt
 from negmine.selection.judging import Walk
 from negmine.stages.base import Job, Stage, Task
 from negmine.stages.judge.applying import HELD_OUT, JUDGED, apply
 from negmine.stages.judge.block import Block, Group
 from negmine.stages.judge.judges import Judges, Said
 from negmine.stages.judge.report import counted, report
-from negmine.stages.judge.setup import JUDGEMENTS, NAMES, judge_section, open_chat, prompts_of
+from negmine.stages.judge.setup import JUDGEMENTS, NAMES, ROLES, judge_section, open_chat, prompt_files, prompts_of
 from negmine.stages.judge.walking import judged_blocks, judgement
 from negmine.stages.texts import StandingTable
 from negmine.store.digests import DigestCache
 from negmine.store.files import read_json, write_json
 from negmine.store.tables import TableWriter
+from negmine.text import text_digest
 
 _COUNTS = "counts.json"
 _MODEL_KEYS = ("model", "revision", "temperature")
@@ -58,12 +60,15 @@ class JudgeStage(Stage):
     def wanted(self, config: Config) -> bool:
         return config.judge is not None
 
+    def inputs(self, config: Config) -> Mapping[str, Path]:
+        return prompt_files(config)
+
     def identity(self, config: Config, digests: DigestCache) -> Mapping[str, Mapping[str, Any]]:
-        judge = judge_section(config)
         people = Path(config.work_dir) / JUDGEMENTS
-        prompts = {"words": prompts_of(judge).digest} if judge.endpoint is not None else {}
+        judge = judge_section(config)
+        shipped = [role for role in ROLES if judge.judges and getattr(judge.prompts, role) is None]
         return {
-            "judge's": prompts,
+            "shipped": {f"{role} prompt": text_digest(shipped_prompt(role)).hex() for role in shipped},
             "people's": {"judgements": digests.digest(people)} if people.is_file() else {},
         }
 
@@ -71,7 +76,7 @@ class JudgeStage(Stage):
         judge = judge_section(config)
         if counts is not None:
             return
-        prompts_of(judge)
+        prompts_of(config)
         done = (Path(config.work_dir) / "judge" / "manifest.json").exists()
         for name, model in zip(NAMES, judge.judges, strict=False):
             if not done:
