@@ -17,6 +17,7 @@ from negmine.config.filtering import RERANK
 from negmine.errors import UsageError
 from negmine.selection.verdicts import explanation, reference_scores
 from negmine.stages.base import Run
+from negmine.stages.final import final_reads, final_stage
 from negmine.stages.reranked import positive_rerank_scores
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.files import read_json
@@ -28,14 +29,9 @@ from negmine.text import Template
 
 T = TypeVar("T")
 _LOOKED_AT = 20_000
-_STAGES = ("filter", "mine", "ingest")
-_MADE_FROM = (
-    ("filter", "mine", ("all",)),
-    ("filter", "ingest", ("queries",)),
-    ("mine", "ingest", ("corpus", "queries", "positives")),
-)
 _SOURCE = ("retriever", "rank", "retrievers", "ranks")
 _BOTH = ("dense_score", "rerank_score")
+_JUDGED = ("judgement", "judged_by")
 _OF_CANDIDATE = ("doc_id", *_SOURCE, "score", "positive_similarity", "risk", "verdict", "reason", "position")
 
 
@@ -61,7 +57,8 @@ class ExplainedCandidate:
     ``score`` is the one that decides, None for what the reranker did not score; what each scorer gave is
     ``dense_score`` and ``rerank_score``, both None in a run without a reranker;
     ``positive_similarity`` is the greatest cosine to a positive, None for a random fill; ``risk`` is the
-    probability of being relevant, None for a random fill and in a run without ``filter.risk``.
+    probability of being relevant, None for a random fill and in a run without ``filter.risk``;
+    ``judgement`` is what the judge said and ``judged_by`` who that was, None where nobody did.
     """
 
     doc_id: str
@@ -79,6 +76,8 @@ class ExplainedCandidate:
     reason: str
     explanation: str
     position: int | None
+    judgement: str | None = None
+    judged_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,11 +130,11 @@ def random_ids(config: Config, count: int) -> list[str]:
 def starved_ids(config: Config, count: int) -> tuple[list[str], int]:
     """Ids of the first ``count`` queries that came out short of negatives, and how many there are.
 
-    Filter's report names the first thousand.
+    The report of the last verdicts names the first thousand.
     """
 
     def read(run: _Run) -> tuple[list[str], int]:
-        report = read_json(run.file("filter", "report.json"))
+        report = read_json(run.file(final_stage(config), "report.json"))
         ids = [row["query_id"] for row in report["starved"]]
         return ids[:count], len(ids) + report["starved_not_listed"]
 
@@ -167,7 +166,7 @@ def riskiest_ids(config: Config, count: int) -> list[str]:
 
 def _steady(config: Config, read: Callable[[_Run], T]) -> T:
     """What ``read`` makes of one state of the run."""
-    return steady(config, _STAGES, _MADE_FROM, lambda work, manifests: read(_Run(config, work, manifests)))
+    return steady(config, *final_reads(config), lambda work, manifests: read(_Run(config, work, manifests)))
 
 
 class _Run:
@@ -177,6 +176,7 @@ class _Run:
         self._config = config
         self._work = work
         self._manifests = manifests
+        self._final = final_stage(config)
 
     def file(self, stage: str, path: str) -> Path:
         """A file of a finished stage, verified."""
@@ -191,7 +191,7 @@ class _Run:
             return None
         greatest = np.full(len(self.queries()), -np.inf)
         for part in self._verdict_parts():
-            for batch in iter_batches(self.file("filter", part), ["query", "risk", "verdict"], rows=1 << 20):
+            for batch in iter_batches(self.file(self._final, part), ["query", "risk", "verdict"], rows=1 << 20):
                 rows = batch.filter(pc.and_(pc.equal(batch["verdict"], "kept"), pc.is_valid(batch["risk"])))
                 np.maximum.at(greatest, to_numpy(rows["query"]), to_numpy(rows["risk"]))
         return greatest
@@ -247,13 +247,14 @@ class _Run:
     def _candidates(self, numbers: np.ndarray) -> dict[int, list[dict[str, Any]]]:
         """The verdicts of each of some queries (ascending numbers)."""
         both = _BOTH if self._reranked else ()
-        columns = (*_OF_CANDIDATE, *both, "reference", "passage")
+        judged = _JUDGED if self._final == "judge" else ()
+        columns = (*_OF_CANDIDATE, *both, *judged, "reference", "passage")
         found: dict[int, list[dict[str, Any]]] = {query: [] for query in numbers.tolist()}
         part = numbers // self._manifests["mine"].made_from["config"]["mine.part_queries"]
         for place in np.unique(part).tolist():
-            path = self.file("filter", self._verdict_parts()[place])
+            path = self.file(self._final, self._verdict_parts()[place])
             for row in rows_with(path, "query", numbers[part == place], columns).to_pylist():
-                found[row["query"]].append({**dict.fromkeys(_BOTH), **row})
+                found[row["query"]].append({**dict.fromkeys((*_BOTH, *_JUDGED)), **row})
         return found
 
     @property
@@ -262,7 +263,7 @@ class _Run:
         return "rerank all" in self._manifests["filter"].made_from["upstream"]
 
     def _verdict_parts(self) -> list[str]:
-        return sorted(part.path for part in self._manifests["filter"].parts if part.path.startswith("part-"))
+        return sorted(part.path for part in self._manifests[self._final].parts if part.path.startswith("part-"))
 
     def _positives(self, numbers: np.ndarray) -> dict[int, list[dict[str, Any]]]:
         """The labelled pairs of each of some queries (ascending numbers)."""
@@ -300,7 +301,7 @@ def _positive(row: Mapping[str, Any], text: str) -> ExplainedPositive:
 
 
 def _candidate(row: Mapping[str, Any], text: str) -> ExplainedCandidate:
-    known = {name: row[name] for name in (*_OF_CANDIDATE, *_BOTH)}
+    known = {name: row[name] for name in (*_OF_CANDIDATE, *_BOTH, *_JUDGED)}
     known |= {name: tuple(row[name]) for name in ("retrievers", "ranks")}
     return ExplainedCandidate(text=text, explanation=explanation(row["reason"]), **known)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised whenever the meaning or layout of a run's files changes: every stage is then stale."""
 
 QUERY = pa.field("query", pa.int64(), nullable=False)
@@ -177,10 +177,22 @@ SCORED_BY = (pa.field("dense_score", pa.float64(), nullable=False), pa.field("re
 """What each scorer gives to a candidate, where there is a reranker; null beyond ``rerank.depth``."""
 
 
-def verdicts(*, reranked: bool) -> pa.Schema:
+JUDGEMENT = (
+    pa.field("judgement", pa.string()),
+    pa.field("judged_by", pa.string()),
+    pa.field("flagged", pa.bool_()),
+)
+"""What a judge said: ``relevant``, ``not_relevant``, ``no_answer`` or ``refused``, null where nobody was asked; who
+said so (``person``, or the model), null where nobody did; and what the first of two models said."""
+
+
+def verdicts(*, reranked: bool, judged: bool = False) -> pa.Schema:
     """``filter/part``: every candidate with its verdict; ``position`` counts the kept ones from 1, ``risk`` is
     the probability of being relevant when the config limits it. ``score`` is the one that decides. Where there is a
-    reranker, both scores are there too; a candidate that it did not score has a null ``score`` where it decides."""
+    reranker, both scores are there too; a candidate that it did not score has a null ``score`` where it decides.
+    ``place`` (from 1) is that in the order in which the query takes what survived, null for what did not.
+
+    ``judge/part`` (``judged``): the same with the final verdicts, and what the judge said."""
     return pa.schema(
         [
             QUERY_ID,
@@ -197,6 +209,8 @@ def verdicts(*, reranked: bool) -> pa.Schema:
             pa.field("verdict", pa.string(), nullable=False),
             pa.field("reason", pa.string(), nullable=False),
             pa.field("position", pa.int32()),
+            pa.field("place", pa.int32()),
+            *(JUDGEMENT if judged else ()),
             QUERY,
             PASSAGE,
         ]
@@ -204,6 +218,12 @@ def verdicts(*, reranked: bool) -> pa.Schema:
 
 
 VERDICTS = verdicts(reranked=False)
+
+JUDGED = pa.schema([QUERY, PASSAGE, pa.field("reason", pa.string(), nullable=False), *JUDGEMENT])
+"""``judge/judged``: what became of every candidate that was looked at, by query, passage."""
+
+HELD_OUT = pa.schema([QUERY_ID, pa.field("relevant", pa.int32(), nullable=False), QUERY])
+"""``judge/held_out``: queries that no training file has, with how many of their candidates are relevant."""
 
 REUSE = pa.schema([QUERY, PASSAGE])
 """``filter/reuse``: survivors that ``max_reuse`` forbids, by query, passage."""
@@ -226,7 +246,7 @@ PAIRS = pa.schema(
 ``beaten_by`` counts the candidates that score higher and are no positives of the query nor copies of one,
 ``shared_by`` the queries that have the passage as a positive."""
 
-PROVENANCE = pa.schema(
+_PROVENANCE = pa.schema(
     [
         pa.field("file", pa.string(), nullable=False),
         pa.field("row", pa.int64(), nullable=False),
@@ -239,7 +259,13 @@ PROVENANCE = pa.schema(
         pa.field("negative_scores", pa.list_(pa.float64()), nullable=False),
     ]
 )
-"""``export/provenance.parquet``: where each exported row came from."""
+
+
+def provenance(*, judged: bool) -> pa.Schema:
+    """``export/provenance.parquet``: where each exported row came from. In a run with a judge, ``promoted`` says of
+    each positive whether the judge made it one."""
+    return _PROVENANCE.append(pa.field("promoted", pa.list_(pa.bool_()), nullable=False)) if judged else _PROVENANCE
+
 
 SPLIT = pa.schema([QUERY_ID, pa.field("split", pa.string(), nullable=False), QUERY])
 """``export/split.parquet``: ``train`` or ``dev`` for every query, in the order of ``ingest/queries.parquet``."""

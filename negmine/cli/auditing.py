@@ -33,6 +33,9 @@ Count = Annotated[
     int | None,
     typer.Option("-n", min=10, help="How many negatives to draw (default: as last time, at first 200).", metavar="N"),
 ]
+Judge = Annotated[
+    bool, typer.Option("--judge", help="Let the language model of judge.endpoint label, instead of a person.")
+]
 Repeats = Annotated[int | None, typer.Option(min=1, help="How many audits to simulate (default: 200).", metavar="N")]
 
 _REPEATS = 200
@@ -45,6 +48,7 @@ _REPEATS = 200
         "negmine audit -c negmine.yaml --export-sheet sheet.csv",
         "negmine audit -c negmine.yaml --import-sheet sheet.csv   the labelled one",
         "negmine audit -c negmine.yaml --json                     the estimate again",
+        "negmine audit -c negmine.yaml --judge                    labels of a language model",
         "negmine audit -c negmine.yaml --simulate qrels.tsv       is it right?",
     ),
 )
@@ -57,16 +61,17 @@ def audit_negatives(
     n: Count = None,
     simulate: Simulate = None,
     repeats: Repeats = None,
+    judge: Judge = False,
 ) -> None:
     given = [name for name, value in (("--export-sheet", export_sheet), ("--import-sheet", import_sheet)) if value]
-    given += ["--simulate"] * (simulate is not None)
+    given += ["--simulate"] * (simulate is not None) + ["--judge"] * judge
     if len(given) > 1:
         raise UsageError(f"{given[0]} and {given[1]} are given", hint="Give one at a time.")
     if repeats is not None and simulate is None:
         raise UsageError("--repeats is for --simulate", hint="Leave it out, or give --simulate QRELS.")
     from negmine import quality
 
-    _warn_of_changes(config, console)
+    _warn_of_changes(config, console, "filter" if config.judge is None or judge else "judge")
     if simulate is not None:
         of_audits = quality.simulate(config, simulate, n or quality.JUDGEMENTS, repeats or _REPEATS)
         _show_simulation(console, of_audits)
@@ -80,6 +85,8 @@ def audit_negatives(
     if import_sheet is not None:
         found, imported = quality.import_sheet(config, import_sheet, n)
         _tell_imported(console, imported)
+    elif judge:
+        found = _judged(config, console, n)
     else:
         found = quality.audit(config, n)
     if not found.labelled:
@@ -91,12 +98,33 @@ def audit_negatives(
     console.result(found.as_json())
 
 
-def _warn_of_changes(config: Config, console: Console) -> None:
+def _warn_of_changes(config: Config, console: Console, last: str) -> None:
     from negmine.pipeline import status
 
-    found = next(stage for stage in status(config) if stage.stage == "filter")
+    found = next(stage for stage in status(config) if stage.stage == last)
     if found.state in ("stale", "partial"):
-        console.warn(f"filter is {found.state} ({found.why}): these are the negatives of the run as it was")
+        console.warn(f"{last} is {found.state} ({found.why}): these are the negatives of the run as it was")
+
+
+def _judged(config: Config, console: Console, n: int | None) -> Audit:
+    """An audit by the judge, which is told to be one."""
+    from negmine import quality
+
+    reporter = console.reporter()
+    reporter.stage_started("audit", "the judge labels")
+    reporter.tasks_known("audit", "answers", n or quality.JUDGEMENTS, 0)
+    try:
+        found = quality.judged_audit(config, n, lambda: reporter.advanced("audit", 1))
+    finally:
+        reporter.close()
+    by = ", ".join(f"{count:,} by {source}" for source, count in found.sources.items())
+    console.warn(f"labels of a language model are no truth: {by}")
+    if found.agreement is not None and found.agreement[0]:
+        both, same = found.agreement
+        console.note(f"people and the judge both labelled {both:,} of them, and agree on {same:,} ({same / both:.0%})")
+    if config.judge is not None:
+        console.note("this is about the negatives of filter, before judge: a judge says nothing about its own choice")
+    return found
 
 
 def _tell_imported(console: Console, imported: Imported) -> None:

@@ -14,6 +14,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, str]]] = {
         "mine": ("steps", "Find the nearest passages of every query."),
         "rerank": ("steps", "Score candidates and positives by a cross-encoder, where one is configured."),
         "filter": ("steps", "Decide which candidates are negatives, each with its reason."),
+        "judge": ("judging", "Let a language model, or people, judge the hardest survivors of filter."),
         "export": ("steps", "Write training files, the dataset card and the provenance."),
     },
     "Get better in rounds": {

@@ -70,14 +70,14 @@ def explain_queries(
     from dataclasses import replace
 
     from negmine.explain import explain
-    from negmine.selection.verdicts import reason_names
+    from negmine.selection.verdicts import JUDGE_REASONS, reason_names
 
     if bool(query_ids) + (random is not None) + (riskiest is not None) + starved != 1:
         choices = "ids of queries, or --random N, or --riskiest N, or --starved"
         raise UsageError(f"explain takes {choices}", hint="Give one of them.")
     if count is not None and not starved:
         raise UsageError("-n goes with --starved", hint="Add --starved, or leave out -n.")
-    reasons = reason_names(config.filter.exclude_same)
+    reasons = (*reason_names(config.filter.exclude_same), *(JUDGE_REASONS if config.judge is not None else ()))
     if reason is not None and reason not in reasons:
         hint = nearest(reason, reasons) or f"Reasons are {', '.join(reasons)}."
         raise UsageError(f"there is no reason '{reason}'", hint=hint)
@@ -117,9 +117,10 @@ def _chosen(config: Config, console: Console, random: int | None, riskiest: int 
 def _warn_of_changes(config: Config, console: Console) -> None:
     from negmine.pipeline import status
 
-    found = next(stage for stage in status(config) if stage.stage == "filter")
+    last = "judge" if config.judge is not None else "filter"
+    found = next(stage for stage in status(config) if stage.stage == last)
     if found.state in ("stale", "partial"):
-        console.warn(f"filter is {found.state} ({found.why}): these are the verdicts of the run as it was")
+        console.warn(f"{last} is {found.state} ({found.why}): these are the verdicts of the run as it was")
 
 
 def _score(value: float | None) -> str:
@@ -161,6 +162,7 @@ def _explained(query: ExplainedQuery, width: int, *, full: bool, reason: str | N
         for each in candidates:
             rank = "-" if each.rank is None else f"#{each.rank}"
             words = [each.doc_id, each.retriever, rank, *_others(each), _score(each.score), *_both(each), *_risk(each)]
+            words += [f"judged {_judgement(each)} by {each.judged_by}"] if each.judged_by is not None else []
             yield ""
             yield _coloured(f"{_GAP.join([*words, _verdict(each), each.reason])}: {each.explanation}", each)
             yield from _folded(" " * 4, each.text, width, full=True)
@@ -182,6 +184,7 @@ def _explained(query: ExplainedQuery, width: int, *, full: bool, reason: str | N
         *(_BOTH if any(each.dense_score is not None for each in candidates) else []),
         ("to pos.>", lambda each: "" if each.positive_similarity is None else f"{each.positive_similarity:.3f}"),
         *([("risk>", lambda each: _percent(each.risk))] if any(each.risk is not None for each in candidates) else []),
+        *([("judge", _judgement)] if any(each.judgement is not None for each in candidates) else []),
         ("verdict", _verdict),
         ("reason", lambda each: each.reason),
         ("text", lambda each: each.text),
@@ -229,6 +232,11 @@ def _percent(risk: float | None) -> str:
 
 def _risk(candidate: ExplainedCandidate) -> tuple[str, ...]:
     return () if candidate.risk is None else (f"risk {_percent(candidate.risk)}",)
+
+
+def _judgement(candidate: ExplainedCandidate) -> str:
+    """What the judge said, in a word or two."""
+    return "" if candidate.judgement is None else candidate.judgement.replace("_", " ")
 
 
 def _verdict(candidate: ExplainedCandidate) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from negmine.store.manifest import Manifest
 
+_MUCH_LOST = 0.02
+"""Share of candidates without an answer that a run tells of."""
 _LISTED = 3
 """Training files whose rows are told one by one."""
 
@@ -22,6 +24,8 @@ def outcome(manifest: Manifest) -> str:
         suspicious = counts.get("suspicious_pairs", 0)
         pairs = f", {suspicious:,} suspicious pairs" if suspicious else ""
         return f"{counts['negatives']:,} negatives{pairs}{_leak(manifest.facts.get('leak'))}"
+    if manifest.stage == "judge":
+        return _judged(manifest)
     if manifest.stage == "export":
         return _exported(counts)
     truncated = counts.get("truncated_passages", 0) + counts.get("truncated_queries", 0)
@@ -30,6 +34,37 @@ def outcome(manifest: Manifest) -> str:
     reused = f", {counts['reused']:,} of them reused" if counts.get("reused") else ""
     search = _lists(manifest) if manifest.stage == "index" else _recall(manifest.facts.get("recall"))
     return f"{counts[words[manifest.stage]]:,} {words[manifest.stage]}{reused}{ends}{search}"
+
+
+def _judged(manifest: Manifest) -> str:
+    """How many were judged and what was said, how far two models agree, what that took."""
+    counts, spent = manifest.counts, manifest.facts["spent"]
+    text = f"{counts['negatives']:,} negatives; {counts['confirmed']:,} of {counts['judged']:,} judged are relevant"
+    if counts["strong_asked"]:
+        agreed = counts["strong_agreed"] / counts["strong_asked"]
+        text += f", {counts['flagged']:,} flagged ({agreed:.0%} of {counts['strong_asked']:,} confirmed)"
+    words = ("no_answer", "refused", "not_judged", "promoted", "queries_held_out")
+    parts = [f"{counts[name]:,} {name.replace('_', ' ')}" for name in words if counts[name]]
+    if spent["requests"]:
+        parts.append(f"{spent['requests']:,} requests in all")
+        parts += [f"cost {spent['cost']:.4g}"] if spent["cost"] else []
+    return ", ".join([text, *parts])
+
+
+def judge_warnings(counts: Mapping[str, int]) -> Iterator[str]:
+    """What a judge left open that it should not have."""
+    if counts["not_judged"]:
+        yield (
+            f"nobody has judged {counts['not_judged']:,} negatives: they stay. Write them to a sheet with:"
+            " negmine judge --export-sheet FILE"
+        )
+    asked = counts["judged"]
+    lost = counts["no_answer"] + counts["refused"]
+    if asked and lost / asked > _MUCH_LOST:
+        yield (
+            f"the judge gave no answer to {counts['no_answer']:,} of {asked:,} candidates, and refused"
+            f" {counts['refused']:,}: filter's verdict stands for them"
+        )
 
 
 def _exported(counts: Mapping[str, int]) -> str:

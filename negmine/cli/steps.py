@@ -10,7 +10,7 @@ import typer
 from negmine.cli.app import app
 from negmine.cli.console import Console, duration, size
 from negmine.cli.options import Verify, common, example
-from negmine.cli.outcomes import outcome
+from negmine.cli.outcomes import judge_warnings, outcome
 from negmine.cli.quality import data_warnings, show_quality, truncation_warnings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _STAGES = ("ingest", "embed", "index", "mine", "rerank", "filter", "export")
 )
 @common
 def run_all(config: Config, console: Console, verify: Verify = False) -> None:
-    _run(config, console, until="export", only=False, repair=False, verify=verify)
+    run_stages(config, console, until="export", only=False, repair=False, verify=verify)
 
 
 def _stage_command(name: str) -> None:
@@ -49,14 +49,14 @@ def _stage_command(name: str) -> None:
         repair: Repair = False,
         verify: Verify = False,
     ) -> None:
-        _run(config, console, until=name, only=not with_upstream, repair=repair, verify=verify)
+        run_stages(config, console, until=name, only=not with_upstream, repair=repair, verify=verify)
 
 
 for _name in _STAGES:
     _stage_command(_name)
 
 
-def _run(config: Config, console: Console, *, until: str, only: bool, repair: bool, verify: bool) -> None:
+def run_stages(config: Config, console: Console, *, until: str, only: bool, repair: bool, verify: bool) -> None:
     from negmine.pipeline import run
 
     reporter = console.reporter()
@@ -129,12 +129,15 @@ def _warn(console: Console, result: RunResult) -> None:
         if stage.stage == "embed":
             for text in truncation_warnings(counts, ingest.counts):
                 console.warn(text)
-        if stage.stage == "filter" and counts["short_queries"]:
+        if stage.stage == result.verdicts and counts["short_queries"]:
             queries = counts["queries_with_all"] + counts["short_queries"]
             console.warn(
                 f"{counts['short_queries']:,} of {queries:,} queries have fewer negatives than filter.num_negatives,"
-                f" {counts['queries_without_any']:,} have none; which ones is in filter/report.json"
+                f" {counts['queries_without_any']:,} have none; which ones is in {stage.stage}/report.json"
             )
+        if stage.stage == "judge":
+            for text in judge_warnings(counts):
+                console.warn(text)
         recall = stage.manifest.facts.get("recall") if stage.stage == "mine" else None
         if recall and recall["fallback"]:
             console.note(

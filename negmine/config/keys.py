@@ -23,6 +23,8 @@ PATH_KEYS = (
     "data.dataset.name",
     "embed.model",
     "rerank.model",
+    "judge.prompts.system",
+    "judge.prompts.user",
     "embed.vectors.corpus",
     "embed.vectors.queries",
     "evaluate.model",

@@ -19,6 +19,7 @@ from negmine.config.evaluating import DECIDED, EvaluateConfig, TrainConfig
 from negmine.config.exporting import ExportConfig, SplitConfig, export_problems
 from negmine.config.filtering import RERANK, FilterConfig, NearDuplicatesConfig, PairsConfig, RiskConfig
 from negmine.config.formats import ColumnsConfig
+from negmine.config.judging import JudgeConfig, judge_problems
 from negmine.config.mining import BM25, DENSE, MineConfig, RunConfig
 from negmine.config.reranking import RerankConfig, RerankEndpointConfig, score_problems
 from negmine.config.retrievers import Bm25Config
@@ -36,6 +37,7 @@ __all__ = [
     "ExportConfig",
     "FilterConfig",
     "IndexConfig",
+    "JudgeConfig",
     "MineConfig",
     "NearDuplicatesConfig",
     "PairsConfig",
@@ -122,6 +124,11 @@ class Config(Section):
         default_factory=PairsConfig, description="What is done about labelled pairs that are suspicious."
     )
     filter: FilterConfig = Field(default_factory=FilterConfig, description="Which candidates become negatives.")
+    judge: JudgeConfig | None = Field(
+        default=None,
+        description="A language model, or people, that say of the hardest survivors whether they are relevant; null for"
+        " none.",
+    )
     export: Annotated[tuple[ExportConfig, ...], Strict(False)] = Field(
         default_factory=lambda: (ExportConfig(format="triplet", file="train.jsonl"),),
         min_length=1,
@@ -156,6 +163,7 @@ class Config(Section):
     def problems(self) -> Iterator[Problem]:
         yield from self._place_problems()
         yield from score_problems(self.filter, self.rerank, self.scorers)
+        yield from judge_problems(self.judge, self.filter)
         if self.data.chunks is not None and self.embed.vectors is not None:
             yield Problem(
                 ("embed.vectors", "data.long_documents"),

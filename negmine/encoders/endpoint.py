@@ -21,6 +21,7 @@ from negmine.encoders.base import TextError
 from negmine.errors import ConfigError
 from negmine.web.answers import RefusedError, ServerError
 from negmine.web.client import Client
+from negmine.web.refusals import config_error
 
 BYTES_PER_TOKEN = 3
 """Of UTF-8 text. There is no tokenizer to ask; most texts have fewer tokens than this says."""
@@ -241,15 +242,11 @@ def batches(tokens: np.ndarray, most_tokens: int, most_texts: int) -> Iterator[n
 
 def _refusal(refused: RefusedError, settings: Settings) -> Exception:
     """A refusal in terms of the config."""
-    section, hint = "embed.endpoint", "Check embed.endpoint: url, model and dimensions."
-    if refused.status in (401, 403):
-        section = "embed.endpoint.api_key_env"
-        sent = "the key in this variable" if settings.key else "a key"
-        hint = f"The server wants {sent} to be valid for this model." if settings.key else f"The server wants {sent}."
-    elif refused.status == 404:
-        hint = f"Check embed.endpoint.url (asked was {refused.where}) and embed.endpoint.model ('{settings.model}')."
-    elif 300 <= refused.status < 400:
-        section, hint = "embed.endpoint.url", "Write the new address."
-    elif refused.status in (402, 429):
-        hint = "The account has no quota left. What was finished is kept."
-    return ConfigError(refused.cause, where=section, hint=hint)
+    return config_error(
+        refused,
+        "embed.endpoint",
+        keyed=settings.key is not None,
+        hint="Check embed.endpoint: url, model and dimensions.",
+        not_found=f"Check embed.endpoint.url (asked was {refused.where}) and embed.endpoint.model"
+        f" ('{settings.model}').",
+    )

@@ -31,6 +31,11 @@ class RunResult:
     exports: tuple[Path, ...] = ()
     published: Published | None = None
 
+    @property
+    def verdicts(self) -> str:
+        """The last of the stages that decide what is a negative: what comes after it changes no verdict."""
+        return "judge" if any(stage.stage == "judge" for stage in self.stages) else "filter"
+
 
 class Reporter(Protocol):
     """Is told what happens during a run."""

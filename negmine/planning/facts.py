@@ -17,7 +17,7 @@ _SYNCS = 4
 
 @dataclass(frozen=True)
 class Asked:
-    """What embed asks of an endpoint: requests, estimated tokens, and their cost; None without a price."""
+    """What a stage asks of an endpoint: requests, estimated tokens, and their cost; None without a price."""
 
     requests: int
     tokens: int

@@ -15,6 +15,7 @@ from negmine.pipeline import StageStatus, stage_status
 from negmine.planning.asking import endpoint_embedding
 from negmine.planning.costs import BASE, ESTIMATES
 from negmine.planning.facts import Embedding, Estimate, Facts
+from negmine.planning.judging import judge
 from negmine.planning.machine import Note, machine
 from negmine.planning.pace import characters_per_token, measured_pace, token_lengths
 from negmine.planning.reranking import rerank
@@ -42,7 +43,7 @@ _RETAINED = 0.35
 _USUAL_DIMENSION = 384
 _LITTLE = 10**9
 """Products of numbers that any machine finishes in a fraction of a second."""
-_SHARED = ("embed", "index", "mine", "rerank", "filter", "export")
+_SHARED = ("embed", "index", "mine", "rerank", "filter", "judge", "export")
 """Stages whose tasks several workers share."""
 
 
@@ -52,7 +53,7 @@ class PlannedStage:
 
     ``tasks`` are those still to be run: 0 for a stage that is current. Costs are of these;
     ``memory_bytes`` is the peak of the process. What an endpoint is asked for: ``requests``, estimated
-    ``tokens``, and their ``cost`` when ``embed.endpoint.price_per_million_tokens`` is given.
+    ``tokens``, and their ``cost`` when its prices are given.
     """
 
     stage: str
@@ -97,6 +98,8 @@ def plan(config: Config, *, calibrate: bool = False, note: Note = lambda text: N
             continue
         if status.stage == "rerank":
             estimate = rerank(facts, work.digests, note, again=calibrate)
+        elif status.stage == "judge":
+            estimate = judge(facts, found["filter"], work)
         else:
             estimate = ESTIMATES[status.stage](facts) if status.stage in ESTIMATES else Estimate()
         apart = config.engine.kind == "ray" and status.stage in _SHARED

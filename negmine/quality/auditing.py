@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from negmine.config import Config
-from negmine.errors import ArtifactError, InputError, UsageError
+from negmine.errors import ArtifactError, ConfigError, InputError, UsageError
+from negmine.labelling.labels import LABELS, PERSON, Label, append_labels, read_labels
+from negmine.labelling.sheet import Drawn, Judged, check_sheet, read_sheet, write_sheet
 from negmine.quality.design import RANK_BANDS, allocation, draw, draw_keys, rank_band, sheet_order, strata
 from negmine.quality.estimating import Rate, new_queries_interval, stratified_rate
-from negmine.quality.labels import LABELS, PERSON, Label, append_labels, read_labels
-from negmine.quality.population import MADE_FROM, STAGES, Drawn, Population, drawn, population, unknown_ids
-from negmine.quality.sheet import Judged, check_sheet, read_sheet, write_sheet
+from negmine.quality.population import Population, drawn, population, unknown_ids
 from negmine.stages.base import Run
+from negmine.stages.final import final_reads, final_stage
+from negmine.stages.judge import Judges, Question, Said
 from negmine.store.files import read_json, write_json
 from negmine.store.manifest import Manifest
 from negmine.store.opening import open_run
@@ -44,7 +46,8 @@ class Audit:
 
     ``overall`` is about the negatives of this run, ``new_queries`` the 95% interval for further queries of the
     same kind, ``if_unsure`` the rate if all that people were ``unsure`` about were relevant. Unsure ones are
-    not in the other figures. ``predicted`` is the mean of the risk that the negatives were drawn by.
+    not in the other figures. ``predicted`` is the mean of the risk that the negatives were drawn by. ``agreement``:
+    of how many drawn negatives a judge and people both said something, and of how many the same; None without a judge.
     """
 
     filter: Mapping[str, str]
@@ -60,6 +63,7 @@ class Audit:
     if_unsure: Rate
     predicted: float
     groups: tuple[Group, ...]
+    agreement: tuple[int, int] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What ``audit.json`` holds."""
@@ -69,6 +73,7 @@ class Audit:
             **self.overall.as_json(),
             "interval_new_queries": None if self.new_queries is None else list(self.new_queries),
             "rate_if_unsure_relevant": self.if_unsure.rate,
+            "agreement": None if self.agreement is None else dict(zip(("both", "same"), self.agreement, strict=True)),
             "groups": [{"by": each.by, "name": each.name, **each.rate.as_json()} for each in self.groups],
         }
 
@@ -144,11 +149,45 @@ def audit(config: Config, judgements: int | None = None) -> Audit:
     """Estimate the rate of false negatives from the labels there are, and keep it as ``audit.json``.
 
     ``judgements`` is how many negatives are drawn; None for as many as the last time, at first ``JUDGEMENTS``.
-    Raises UsageError for a run at a URL; ArtifactError when filter has not finished, or a file is damaged;
-    InputError for a bad line in the labels.
+    Raises UsageError for a run at a URL; ArtifactError when filter (or judge, where there is one) has not finished, or
+    a file is damaged; InputError for a bad line in the labels.
     """
-    with _writing(config) as work:
+    with writing(config) as work:
         return _estimated(config, work, _sample(config, work, judgements))
+
+
+def judged_audit(config: Config, judgements: int | None, progress: Callable[[], None]) -> Audit:
+    """The same with the labels that the language models of ``config.judge`` give to what no person labelled.
+
+    It is about the negatives of filter, before judge: what a judge has let pass, it would let pass again. ``progress``
+    is told of every answer. Raises ConfigError without such a model, and when its budget is spent; what ``audit`` does.
+    """
+    if config.judge is None or config.judge.endpoint is None:
+        raise ConfigError("there is no language model to label", where="judge.endpoint", hint="Set it.")
+    with writing(config, "filter") as work:
+        sample = _sample(config, work, judgements, "filter")
+        with Judges(config, work.root, people=False) as judges:
+            judges.settle([_question(text) for text in sample.texts], progress)
+            said = {text.pair: judges.known(text.pair) for text in sample.texts}
+        people = read_labels(work.root / LABELS, {text.pair for text in sample.texts})
+        people = {pair: label for pair, label in people.items() if label.source == PERSON}
+        judged = {pair: each for pair, each in said.items() if isinstance(each, Said)}
+        model = config.judge.endpoint.model
+        given = {pair: Label(each.relevant, f"judge {each.by or model}") for pair, each in judged.items()}
+        both = [
+            (label.relevant, judged[pair].relevant)
+            for pair, label in people.items()
+            if label.relevant is not None and judged[pair].relevant is not None
+        ]
+        same = sum(person == judge for person, judge in both)
+        found = replace(sample.with_labels({**given, **people}, config.seed), agreement=(len(both), same))
+        write_json(work.root / AUDIT, found.as_json())
+        return found
+
+
+def _question(text: Drawn) -> Question:
+    query, _, passage = text.pair.partition("-")
+    return Question(query, text.query, text.positives, ((passage, text.candidate),))
 
 
 def export_sheet(config: Config, path: Path, judgements: int | None = None) -> tuple[Audit, int]:
@@ -157,7 +196,7 @@ def export_sheet(config: Config, path: Path, judgements: int | None = None) -> t
     Raises UsageError for a file that a sheet cannot be written to, and what ``audit`` does.
     """
     check_sheet(path)
-    with _writing(config) as work:
+    with writing(config) as work:
         sample = _sample(config, work, judgements)
         found = _estimated(config, work, sample)
         labels = read_labels(work.root / LABELS, {text.pair for text in sample.texts})
@@ -187,11 +226,11 @@ def import_sheet(config: Config, path: Path, judgements: int | None = None) -> t
     is taken. Raises what ``audit`` does.
     """
     rows, empty = read_sheet(path)
-    with _writing(config) as work:
+    with writing(config) as work:
         sample = _sample(config, work, judgements)
         here = {text.pair for text in sample.texts}
         others = [row for row in rows if row.pair not in here]
-        _check_ids(config, work, others)
+        check_ids(config, work, others)
         store = work.root / LABELS
         known = read_labels(store, {row.pair for row in rows})
         given = [(row.pair, Label(row.relevant, PERSON)) for row in rows]
@@ -213,12 +252,13 @@ def stored_audit(work: WorkDir) -> tuple[dict[str, Any], bool] | None:
     found = read_json(path)
     if not isinstance(found, dict) or not isinstance(found.get("judgements"), int):
         raise ArtifactError("this file is damaged", where=str(path), hint="Delete it and run: negmine audit -c CONFIG")
-    manifest = work.manifest("filter")
-    return found, manifest is not None and found.get("filter") == _state(manifest)
+    state = found.get("filter")
+    manifest = work.manifest("judge" if isinstance(state, dict) and state.get("stage") == "judge" else "filter")
+    return found, manifest is not None and state == _state(manifest)
 
 
 @contextlib.contextmanager
-def _writing(config: Config) -> Iterator[WorkDir]:
+def writing(config: Config, stage: str | None = None) -> Iterator[WorkDir]:
     """The run of a config, for this command alone to write to."""
     if is_url(config.work_dir):
         raise UsageError(
@@ -226,27 +266,31 @@ def _writing(config: Config) -> Iterator[WorkDir]:
             hint="Copy the run to a folder, and audit it there: --set work_dir=FOLDER.",
         )
     _, work = open_run(config)
-    if work.manifest("filter") is None:
-        raise ArtifactError("filter has not finished in this run", where=work.name, hint="Run: negmine run -c CONFIG")
+    stage = stage or final_stage(config)
+    if work.manifest(stage) is None:
+        raise ArtifactError(f"{stage} has not finished in this run", where=work.name, hint="Run: negmine run -c CONFIG")
     with work.writing():
         yield work
 
 
-def _sample(config: Config, work: WorkDir, judgements: int | None) -> _Sample:
+def _sample(config: Config, work: WorkDir, judgements: int | None, stage: str | None = None) -> _Sample:
+    """What is drawn of the negatives by the verdicts of a stage, the final ones unless it is given."""
+    verdicts = stage or final_stage(config)
     if judgements is None:
         stored = stored_audit(work)
         judgements = stored[0]["judgements"] if stored is not None else JUDGEMENTS
     wanted: int = judgements
 
     def read(work: WorkDir, manifests: Mapping[str, Manifest]) -> _Sample:
-        of = population(config, work, manifests)
+        of = population(config, work, manifests, verdicts)
         every = strata(of.risk, of.retriever, wanted)
         sizes = np.bincount(every)
         counts = allocation(sizes, np.bincount(every, weights=of.risk) / sizes, wanted)
         rows = draw(every, counts, draw_keys(config.seed, of.query_key, of.passage_key))
-        return _Sample(of, every, rows, drawn(config, work, manifests, of, rows), manifests["filter"], wanted)
+        return _Sample(of, every, rows, drawn(config, work, manifests, of, rows), manifests[verdicts], wanted)
 
-    return steady(config, STAGES, MADE_FROM, read)
+    reads = final_reads(config if verdicts != "filter" else config.model_copy(update={"judge": None}))
+    return steady(config, *reads, read)
 
 
 def _estimated(config: Config, work: WorkDir, sample: _Sample) -> Audit:
@@ -256,7 +300,7 @@ def _estimated(config: Config, work: WorkDir, sample: _Sample) -> Audit:
     return found
 
 
-def _check_ids(config: Config, work: WorkDir, rows: Sequence[Judged]) -> None:
+def check_ids(config: Config, work: WorkDir, rows: Sequence[Judged]) -> None:
     """Refuse rows about queries and documents that the run does not have. Raises InputError."""
     query_ids, doc_ids = [row.query_id for row in rows], [row.doc_id for row in rows]
     no_query, no_document = unknown_ids(Run(config, work), query_ids, doc_ids) if rows else (set(), set())
@@ -271,5 +315,5 @@ def _check_ids(config: Config, work: WorkDir, rows: Sequence[Judged]) -> None:
 
 
 def _state(manifest: Manifest) -> dict[str, str]:
-    """What tells one result of filter from another."""
-    return {"fingerprint": manifest.fingerprint, "output": manifest.outputs["all"]}
+    """What tells one result of filter, or of judge, from another."""
+    return {"stage": manifest.stage, "fingerprint": manifest.fingerprint, "output": manifest.outputs["all"]}

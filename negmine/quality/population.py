@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from negmine.arrays import find_pairs
 from negmine.config import Config
 from negmine.errors import ArtifactError
+from negmine.labelling.sheet import Drawn
 from negmine.selection.risk import features, shipped_model
 from negmine.stages.base import Run
 from negmine.stages.filter import load_part, mined_parts
@@ -22,13 +23,6 @@ from negmine.store.tables import iter_batches, to_numpy
 from negmine.store.workdir import WorkDir
 from negmine.text import Template, text_digest
 
-STAGES = ("filter", "mine", "ingest")
-MADE_FROM = (
-    ("filter", "mine", ("all",)),
-    ("filter", "ingest", ("queries",)),
-    ("mine", "ingest", ("corpus", "queries", "positives")),
-)
-"""What is read, and what must belong together for it."""
 _POSITIVES = 5
 
 
@@ -52,27 +46,16 @@ class Population:
         return len(self.query)
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A negative that is to be judged, with what its judge reads; ``pair`` identifies the two texts."""
-
-    pair: str
-    query_id: str
-    doc_id: str
-    query: str
-    positives: tuple[str, ...]
-    candidate: str
-
-
-def population(config: Config, work: WorkDir, manifests: Mapping[str, Manifest]) -> Population:
-    """All negatives of the filter. Raises ArtifactError when a file is damaged, or when there are none."""
+def population(config: Config, work: WorkDir, manifests: Mapping[str, Manifest], stage: str) -> Population:
+    """All negatives by the verdicts of a ``stage``. Raises ArtifactError when a file is damaged, or when there are
+    none."""
     run = Run(config, work)
     columns = ["query", "passage", "position", "risk", "retriever"]
     predicted = manifests["filter"].made_from["config"].get("filter.risk.weights") is not None
     parts: list[Any] = []
     for name, start, stop in mined_parts(run):
         rows = []
-        for batch in iter_batches(run.file("filter", f"{name}.parquet"), [*columns, "verdict"], rows=1 << 20):
+        for batch in iter_batches(run.file(stage, f"{name}.parquet"), [*columns, "verdict"], rows=1 << 20):
             rows.append(batch.filter(pc.equal(batch["verdict"], "kept")).select(columns))
         kept = pa.Table.from_batches(rows).combine_chunks()
         risk = to_numpy(pc.fill_null(kept["risk"], 0.0)) if predicted else _risk(run, kept, name, start, stop)
@@ -80,7 +63,7 @@ def population(config: Config, work: WorkDir, manifests: Mapping[str, Manifest])
     kept = pa.concat_tables(parts)
     if not kept.num_rows:
         raise ArtifactError(
-            "filter kept no negative, so there is nothing to audit",
+            f"{stage} kept no negative, so there is nothing to audit",
             where=work.name,
             hint="See why with: negmine explain -c CONFIG --starved",
         )

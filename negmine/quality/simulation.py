@@ -16,9 +16,10 @@ from negmine.config import Config
 from negmine.errors import InputError
 from negmine.quality.design import allocation, draw, draw_keys, strata
 from negmine.quality.estimating import Rate, stratified_rate
-from negmine.quality.population import MADE_FROM, STAGES, Population, population
+from negmine.quality.population import Population, population
 from negmine.readers import BadRows, read_qrels
 from negmine.stages.base import Run
+from negmine.stages.final import final_reads, final_stage
 from negmine.store.manifest import Manifest
 from negmine.store.steady import steady
 from negmine.store.tables import iter_batches, to_numpy
@@ -60,16 +61,16 @@ def simulate(config: Config, qrels: Path, judgements: int, repeats: int) -> Simu
     """Audit a finished run ``repeats`` times, with other seeds, on the relevance that ``qrels`` tells.
 
     A negative is relevant when it has a grade of ``data.min_grade`` or more; without a grade it is not.
-    Raises InputError when the qrels cannot be read or are about other queries; ArtifactError when filter has
+    Raises InputError when the qrels cannot be read or are about other queries; ArtifactError when filter (or judge) has
     not finished, or a file is damaged.
     """
     pairs = _relevant(qrels, config.data.min_grade)
 
     def read(work: WorkDir, manifests: Mapping[str, Manifest]) -> tuple[Population, np.ndarray]:
-        of = population(config, work, manifests)
+        of = population(config, work, manifests, final_stage(config))
         return of, _among(Run(config, work), of, pairs, qrels)
 
-    of, relevant = steady(config, STAGES, MADE_FROM, read)
+    of, relevant = steady(config, *final_reads(config), read)
     return repeated(of, relevant, judgements, repeats, config.seed)
 
 

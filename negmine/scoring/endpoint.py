@@ -15,10 +15,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
-from negmine.errors import ConfigError
 from negmine.scoring.base import PairError
 from negmine.web.answers import RefusedError, ServerError
 from negmine.web.client import Client
+from negmine.web.refusals import config_error
 
 
 @dataclass(frozen=True)
@@ -155,14 +155,10 @@ def address(url: str, style: str) -> str:
 
 def _refusal(refused: RefusedError, settings: Settings) -> Exception:
     """A refusal in terms of the config."""
-    section, hint = "rerank.endpoint", "Check rerank.endpoint: url, style and model."
-    if refused.status in (401, 403):
-        section = "rerank.endpoint.api_key_env"
-        hint = "The server wants the key in this variable to be valid." if settings.key else "The server wants a key."
-    elif 300 <= refused.status < 400:
-        section, hint = "rerank.endpoint.url", "Write the new address."
-    elif refused.status == 404:
-        hint = f"Check rerank.endpoint.url (asked was {refused.where}) and rerank.endpoint.style."
-    elif refused.status in (402, 429):
-        hint = "The account has no quota left. What was finished is kept."
-    return ConfigError(refused.cause, where=section, hint=hint)
+    return config_error(
+        refused,
+        "rerank.endpoint",
+        keyed=settings.key is not None,
+        hint="Check rerank.endpoint: url, style and model.",
+        not_found=f"Check rerank.endpoint.url (asked was {refused.where}) and rerank.endpoint.style.",
+    )

@@ -33,6 +33,8 @@ REASONS = (
     "not_sampled",
     "starved",
 )
+JUDGE_REASONS = ("judged_relevant", "query_held_out")
+"""Those that only the judge gives, after the filter."""
 _CODE = {reason: code for code, reason in enumerate(REASONS)}
 KEPT = _CODE["kept"]
 
@@ -54,6 +56,9 @@ EXPLANATIONS = {
     "reuse": "filter.max_reuse other queries, to which it is closer, have it as a negative",
     "not_sampled": "it survived, but num_negatives others were taken",
     "starved": "its query had fewer than num_negatives and filter.on_shortage is drop",
+    "judged_relevant": "the judge says that it is relevant",
+    "query_held_out": "more than judge.max_relevant candidates of its query are relevant, or one is and judge.action is"
+    " quarantine",
 }
 
 RELEVANCE = ("absolute_margin", "relative_margin", "leak_margin", "positive_similarity", "risk")

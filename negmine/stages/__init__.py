@@ -7,6 +7,7 @@ from negmine.stages.export import ExportStage
 from negmine.stages.filter import FilterStage
 from negmine.stages.index import IndexStage
 from negmine.stages.ingest import IngestStage
+from negmine.stages.judge import JudgeStage
 from negmine.stages.mine import MineStage
 from negmine.stages.rerank import RerankStage
 
@@ -14,7 +15,16 @@ __all__ = ["STAGES", "Stage", "stages_of"]
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
-    for stage in (IngestStage(), EmbedStage(), IndexStage(), MineStage(), RerankStage(), FilterStage(), ExportStage())
+    for stage in (
+        IngestStage(),
+        EmbedStage(),
+        IndexStage(),
+        MineStage(),
+        RerankStage(),
+        FilterStage(),
+        JudgeStage(),
+        ExportStage(),
+    )
 }
 """Every stage, in the order they run."""
 

@@ -12,6 +12,7 @@ from negmine.config import Config
 from negmine.config.filtering import RERANK
 from negmine.config.mining import BM25, DENSE
 from negmine.stages.base import Job, Run
+from negmine.stages.final import final_stage
 from negmine.stages.reranked import positive_rerank_scores
 from negmine.store.files import read_json
 from negmine.store.tables import iter_batches, to_numpy
@@ -74,6 +75,26 @@ def recipe(config: Config, model: str) -> tuple[str, ...]:
     return tuple(steps)
 
 
+def judging(config: Config, counts: Mapping[str, int]) -> Iterator[str]:
+    """What the judge did, where there is one, by the ``counts`` of its stage."""
+    judge = config.judge
+    if judge is None:
+        return
+    names = " and then ".join(f"a language model ({model.model})" for model in judge.judges) or "people"
+    people = f" {counts['by_people']:,} of them were judged by people." if judge.judges and counts["by_people"] else ""
+    step = f"Of these and of further survivors, {counts['judged']:,} were judged by {names}:"
+    step += f" {counts['confirmed']:,} are relevant.{people}"
+    if judge.action == "promote":
+        step += f" {counts['promoted']:,} of them are positives here (`promoted` in `provenance.parquet`)."
+    elif judge.action == "drop":
+        step += " They were dropped, and the next survivors that are not relevant took their place."
+    out = counts["queries_held_out"]
+    if out:
+        why = "one was relevant" if judge.action == "quarantine" else f"more than {judge.max_relevant} were relevant"
+        step += f" {out:,} queries of which {why} were left out."
+    yield step
+
+
 def reranker_name(config: Config) -> str:
     """The reranker as the card names it: a local folder by its name alone."""
     assert config.rerank is not None
@@ -91,7 +112,7 @@ def _value(value: object) -> str:
 
 def reasons(job: Job) -> Mapping[str, int]:
     """How many candidates were kept, and how many dropped for which reason; the most frequent first."""
-    counts = read_json(job.file("filter", "report.json"))["reasons"]
+    counts = read_json(job.file(final_stage(job.config), "report.json"))["reasons"]
     return dict(sorted(((name, count) for name, count in counts.items() if count), key=lambda entry: -entry[1]))
 
 
@@ -105,7 +126,7 @@ def scores_by_kind(run: Run, scorer: str) -> Iterator[tuple[str, np.ndarray]]:
     for batch in iter_batches(run.file("mine", "positives.parquet"), ["query", "passage", "score"], _BATCH_ROWS):
         query, passage, score = (to_numpy(batch[name]) for name in ("query", "passage", "score"))
         yield "positives", positive_rerank_scores(run, query, passage) if scorer == RERANK else score
-    for path in run.files("filter", "part-"):
+    for path in run.files(final_stage(run.config), "part-"):
         for batch in iter_batches(path, ["score", "reason"], _BATCH_ROWS):
             scored = batch.filter(pc.is_valid(batch["score"]))
             scores = to_numpy(scored["score"])

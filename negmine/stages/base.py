@@ -23,6 +23,9 @@ from negmine.store.workdir import Pending, WorkDir, damaged
 
 T = TypeVar("T")
 
+OPTIONAL = ("rerank", "judge")
+"""Stages that a run has only where the section of the config by their name is there."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -147,7 +150,8 @@ class Stage(ABC):
 
     def read_by(self, config: Config) -> Mapping[str, tuple[str, ...]]:
         """Those of ``reads`` that a run has."""
-        return {name: outputs for name, outputs in self.reads.items() if name != "rerank" or config.rerank is not None}
+        left_out = {name for name in OPTIONAL if getattr(config, name) is None}
+        return {name: outputs for name, outputs in self.reads.items() if name not in left_out}
 
     def keys_used(self, config: Config) -> tuple[str, ...]:
         """Those of ``keys`` that this config makes use of: changing another changes nothing."""

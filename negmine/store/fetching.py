@@ -28,6 +28,8 @@ _KEYS = (
     "data.eval_guard.files",
     "embed.vectors.corpus",
     "embed.vectors.queries",
+    "judge.prompts.system",
+    "judge.prompts.user",
 )
 _IN_FOLDER = "Name a file in it, or several by a glob such as *.jsonl."
 _SHOWN = 6  # names in a message

@@ -853,6 +853,48 @@ def shorter(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
+def judge_cases() -> Iterator[Case]:
+    """What is wrong with the words of a judge, with judgements and answers, or with the config of a command."""
+    judge = ("judge", "-q", "--set", "judge.endpoint={url: 'http://127.0.0.1:1', model: m}")
+    prompted = (*judge, "--set", "judge.prompts.user=user.txt")
+    people = ("judge", "-q", "--dry-run", "--set", "judge={}")
+    key, begin, label = (
+        "judge.prompts.user",
+        "Begin with the shipped one",
+        '{"query_digest": "0", "passage_digest": "1"',
+    )
+    rows: list[tuple[str, dict[str, Change], tuple[str, ...], int, str, str, str]] = [
+        ("no judge", {}, ("judge", "-q"), 3, "no judge is configured", "judge", "Set judge.endpoint"),
+        ("no model", {}, ("audit", "-q", "--judge"), 3, "there is no language model", "judge.endpoint", "Set it"),
+        ("no prompt", {}, prompted, 4, "this file does not exist", "user.txt", f"Check {key}"),
+        ("an empty prompt", {"user.txt": " \n"}, prompted, 4, "this file is empty", "user.txt", "Write the prompt"),
+        ("a binary prompt", {"user.txt": b"\xff\xfe"}, prompted, 4, "not UTF-8 text", "user.txt", "Save it as UTF-8"),
+        ("nothing to judge", {"user.txt": "{query}?"}, prompted, 3, "there is no '{passages}'", key, begin),
+        ("another slot", {"user.txt": "{query} {passages} {id}"}, prompted, 3, "'{id}' stands for nothing", key, begin),
+        ("a lonely brace", {"user.txt": "{query} {passages} {"}, prompted, 3, "names no column", key, begin),
+        (
+            "a damaged answer",
+            {"work/answers.jsonl": '{"judge": 1}\n'},
+            (*judge, "--dry-run"),
+            4,
+            "this is no answer of a judge",
+            "answers.jsonl:1",
+            "Delete this line",
+        ),
+        (
+            "a damaged judgement",
+            {"work/judgements.jsonl": f'{label}, "relevant": true, "source": "person"}}\n'},
+            people,
+            4,
+            "not 32 hexadecimal digits",
+            "judgements.jsonl:1",
+            "Mend or delete",
+        ),
+    ]
+    for name, files, command, code, cause, where, step in rows:
+        yield Case("judge", name, files, command, code, cause, where, step)
+
+
 def work_dir_cases() -> Iterator[Case]:
     yield Case(
         "work_dir",
@@ -1073,6 +1115,30 @@ def usage_cases() -> Iterator[Case]:
             "ingest",
             "negmine mine --with-upstream",
         ),
+        (
+            "judge a filter that is stale",
+            {},
+            ("judge", "-q", "--dry-run", "--set", "judge={}", "--set", "filter.num_negatives=1"),
+            "filter is stale",
+            "filter",
+            "negmine filter --with-upstream",
+        ),
+        (
+            "judge with two things to do",
+            {},
+            ("judge", "-q", "--dry-run", "--export-sheet", "s.csv", "--set", "judge={}"),
+            "--dry-run and --export-sheet are given",
+            "--dry-run",
+            "Give one at a time",
+        ),
+        (
+            "judge to a sheet of no kind",
+            {},
+            ("judge", "-q", "--export-sheet", "sheet.txt", "--set", "judge={}"),
+            "a sheet is a .jsonl or .csv file",
+            "sheet.txt",
+            "Rename it",
+        ),
         ("explain a query that is not there", {}, ("explain", "-q", "nobody"), "nobody", "nobody", ""),
         ("init over a config", {}, ("init",), "negmine.yaml", "negmine.yaml", "--force"),
     ]
@@ -1091,6 +1157,7 @@ def all_cases() -> list[Case]:
         vector_cases,
         model_cases,
         work_dir_cases,
+        judge_cases,
         usage_cases,
     )
     return [case for maker in makers for case in maker()]

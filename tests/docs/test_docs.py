@@ -22,7 +22,7 @@ from negmine.cli.app import app
 from negmine.config import all_keys, config_from_dict, load_config
 from negmine.config.models import Config, ExportConfig
 from negmine.errors import EXIT_CODES
-from negmine.selection.verdicts import EXPLANATIONS, REASONS
+from negmine.selection.verdicts import EXPLANATIONS, JUDGE_REASONS, REASONS
 from negmine.stages import STAGES
 from negmine.writers import FORMATS
 
@@ -104,8 +104,8 @@ def test_docs_names_every_config_key() -> None:
 
 def test_docs_names_every_reason_and_exit_code() -> None:
     """A reason or an exit code that a user meets can be looked up."""
-    assert set(EXPLANATIONS) == set(REASONS)
-    assert [reason for reason in REASONS if f"| `{reason}` |" not in ALL] == []
+    assert set(EXPLANATIONS) == {*REASONS, *JUDGE_REASONS}
+    assert [reason for reason in EXPLANATIONS if f"| `{reason}` |" not in ALL] == []
     assert [code for code, _ in EXIT_CODES if f"| {code} |" not in ALL] == []
 
 

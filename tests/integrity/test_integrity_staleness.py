@@ -19,8 +19,10 @@ from slow_negmine import pretend
 from negmine.config import all_keys, get, load_config
 from negmine.executors import LocalExecutor
 from negmine.pipeline import StageStatus, run, status
+from negmine.scoring.chat import Chat, Settings
 from negmine.stages.embed import encoding
 from negmine.stages.filter import stage as filter_stage
+from negmine.stages.judge import judges
 from negmine.stages.rerank import scoring as rerank_scoring
 from negmine.stages.rerank import stage as rerank_stage
 from negmine.store.manifest import differences
@@ -29,6 +31,7 @@ ALL = STAGES
 FROM_EMBED, FROM_INDEX, FROM_MINE = STAGES[1:], STAGES[2:], STAGES[3:]
 FROM_FILTER, EXPORT = STAGES[4:], STAGES[5:]
 RERANK = ("rerank", *FROM_FILTER)
+JUDGE = ("judge", "export")
 NONE: tuple[str, ...] = ()
 RANDOM = "filter.sampling_strategy=random"
 CHUNKED = ("data.long_documents=chunk", "data.chunk={max_chars: 60, overlap_chars: 20}")
@@ -202,6 +205,41 @@ CASES = (
     Case("filter.max_reuse", "2", FROM_FILTER),
     Case("filter.random_share", "0.4", FROM_FILTER),
     Case("filter.on_shortage", "drop", FROM_FILTER),
+    Case("judge.endpoint.url", "http://elsewhere.example", NONE, "judged"),
+    Case("judge.endpoint.model", "other", JUDGE, "judged"),
+    Case("judge.endpoint.revision", "v2", JUDGE, "judged"),
+    Case("judge.endpoint.api_key_env", "SOME_KEY", NONE, "judged"),
+    Case("judge.endpoint.temperature", "0.5", JUDGE, "judged"),
+    Case("judge.endpoint.max_tokens", "99", NONE, "judged"),
+    Case("judge.endpoint.concurrency", "2", NONE, "judged"),
+    Case("judge.endpoint.timeout", "5", NONE, "judged"),
+    Case("judge.endpoint.retries", "0", NONE, "judged"),
+    Case("judge.endpoint.price_per_million_prompt_tokens", "0.1", NONE, "judged"),
+    Case("judge.endpoint.price_per_million_completion_tokens", "0.1", NONE, "judged"),
+    Case("judge.strong.url", "http://elsewhere.example", NONE, "judged"),
+    Case("judge.strong.model", "other", JUDGE, "judged"),
+    Case("judge.strong.revision", "v2", JUDGE, "judged"),
+    Case("judge.strong.api_key_env", "SOME_KEY", NONE, "judged"),
+    Case("judge.strong.temperature", "0.5", JUDGE, "judged"),
+    Case("judge.strong.max_tokens", "99", NONE, "judged"),
+    Case("judge.strong.concurrency", "2", NONE, "judged"),
+    Case("judge.strong.timeout", "5", NONE, "judged"),
+    Case("judge.strong.retries", "0", NONE, "judged"),
+    Case("judge.strong.price_per_million_prompt_tokens", "0.1", NONE, "judged"),
+    Case("judge.strong.price_per_million_completion_tokens", "0.1", NONE, "judged"),
+    Case("judge.action", "promote", JUDGE, "judged"),
+    Case("judge.depth", "9", JUDGE, "judged"),
+    Case("judge.max_relevant", "3", JUDGE, "judged"),
+    Case("judge.batch_passages", "2", NONE, "judged"),
+    Case("judge.attempts", "2", NONE, "judged"),
+    Case("judge.response_format", "text", NONE, "judged"),
+    Case("judge.prompts.system", "{folder}/system.txt", JUDGE, "judged"),
+    Case("judge.prompts.user", "{folder}/user.txt", JUDGE, "judged"),
+    Case("judge.budget.requests", "5000", NONE, "judged"),
+    Case("judge.budget.tokens", "5000000", NONE, "judged"),
+    Case("judge.budget.cost", "5", NONE, "judged"),
+    Case("filter.num_negatives", "2", ("filter", *JUDGE), "judged"),
+    Case("filter.max_reuse", "40", ("filter", *JUDGE), "judged"),
     Case("engine.kind", "ray", NONE),
     Case("engine.address", "local", NONE, given=("engine.kind=ray",)),
     Case("engine.workers", "3", NONE, given=("engine.kind=ray",)),
@@ -242,12 +280,28 @@ class PretendedScorer:
         return np.array(lengths) % 97 / 97
 
 
+class PretendedChat(Chat):
+    """Says of every passage that it is not relevant."""
+
+    def each(self, work: Any, body: Any) -> Iterator[tuple[Any, Any]]:  # type: ignore[override]
+        while work:
+            request = work.popleft()
+            count = len(request.question.passages)
+            said = [{"passage": number, "relevant": False} for number in range(1, count + 1)]
+            yield request, {"choices": [{"message": {"content": json.dumps({"judgements": said})}}]}
+
+
+def pretended_chat(judge: Any, section: str, response_format: str) -> PretendedChat:
+    return PretendedChat(Settings(url=judge.url, model=judge.model))
+
+
 @pytest.fixture(scope="module")
 def patched() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         pretend(patch.setattr)
         patch.setattr(rerank_stage, "load_scorer", lambda config: PretendedScorer())
         patch.setattr(rerank_stage, "check_scorer", lambda config: None)
+        patch.setattr(judges, "open_chat", pretended_chat)
         yield patch
 
 
@@ -267,7 +321,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, patched: pytest.MonkeyPatch
         _write_sets(place)
         _write_layouts(place)
     vectors, data = "vectors: {corpus: corpus.npy, queries: queries.npy}", "{pairs: pairs.jsonl, corpus: corpus.jsonl}"
+    rest = "url: 'http://localhost:1', price_per_million_prompt_tokens: 1, price_per_million_completion_tokens: 1"
+    most = "{requests: 1000, tokens: 9000000, cost: 100}"
     files = "{queries: beir/queries.jsonl, corpus: beir/corpus.jsonl, qrels: beir/qrels/train.tsv}"
+    (top / "system.txt").write_text("Judge. Answer with JSON.")
+    (top / "user.txt").write_text("{query} {passages}")
     with_model = text.replace(vectors, "model: ./model")
     for name, config in {
         "vectors": text,
@@ -276,6 +334,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, patched: pytest.MonkeyPatch
         "endpoint": text.replace(vectors, "endpoint: {url: 'http://localhost:1', model: m}"),
         "rerank": f"{text}rerank: {{model: ./reranker}}\n",
         "asked": f"{text}rerank: {{endpoint: {{url: 'http://localhost:1', style: cohere, model: m}}}}\n",
+        "judged": f"{text}judge: {{endpoint: {{model: a, {rest}}}, strong: {{model: b, {rest}}}, budget: {most}}}\n",
         "dataset": with_model.replace("pairs: pairs.jsonl", "dataset: {name: ./set, config: a}"),
         "triplets": with_model.replace("pairs: pairs.jsonl", "format: triplets, pairs: triplets.jsonl"),
         "labeled": with_model.replace("pairs: pairs.jsonl", "format: labeled, pairs: labeled.jsonl"),

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from negmine.errors import InputError, UsageError
-from negmine.quality.labels import Label, append_labels, read_labels
+from negmine.labelling.labels import Label, append_labels, read_labels
+from negmine.labelling.sheet import COLUMNS, check_sheet, read_sheet, write_sheet
 from negmine.quality.population import Drawn
-from negmine.quality.sheet import COLUMNS, check_sheet, read_sheet, write_sheet
 
 PAIRS = [f"{i:032x}-{i + 100:032x}" for i in range(4)]
 TEXTS = ['a "quoted", text', "line\nbreak\r\nand tab\t", "日本語 🙂", "=1+1"]

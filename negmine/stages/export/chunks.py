@@ -15,6 +15,8 @@ from negmine.errors import ArtifactError
 from negmine.stages.base import Job
 from negmine.stages.export.splitting import queries_in
 from negmine.stages.export.targets import Split
+from negmine.stages.final import final_stage
+from negmine.stages.judged import held_out, promoted
 from negmine.stages.reranked import positive_rerank_scores
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.tables import read_columns, rows_between, to_numpy
@@ -27,10 +29,11 @@ _NEEDED = ("query", "passage", "score", "position", "verdict", "retrievers")
 
 
 class Chunk:
-    """The queries of one part of filter: their groups, and the rest of what is known of them.
+    """The queries of one part of the final verdicts: their groups, and the rest of what is known of them.
 
     Dropped pairs are left out, and with them the negatives of a query that has no other; so is what belongs
-    to queries that are not ``within`` (q,) the split. ``columns`` are further ones of the negatives.
+    to queries that are not ``within`` (q,) the split, or that the judge holds out. What it promotes comes after the
+    labelled positives of its query. ``columns`` are further ones of the negatives.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class Chunk:
         graded: bool = False,
     ) -> None:
         self.start, self.stop = start, stop
-        file = job.file("filter", path)
+        file = job.file(final_stage(job.config), path)
         kept = read_columns(file, list(dict.fromkeys([*_NEEDED, *columns])))
         kept = kept.filter(pc.equal(kept["verdict"], "kept"))
         order = [("query", "ascending"), ("score", "descending"), ("position", "ascending")]
@@ -58,10 +61,12 @@ class Chunk:
             rows = rows_between(job.file("filter", "pairs.parquet"), "query", start, stop, ["dropped"])
             positives = positives.filter(pc.invert(rows["dropped"]))
             self.kept = self.kept.filter(pc.is_in(self.kept["query"], value_set=_one_array(positives["query"])))
-        if within is not None:
-            self.kept, positives = (
-                table.filter(pa.array(within[to_numpy(table["query"])])) for table in (self.kept, positives)
-            )
+        positives, self.promoted = _with_promoted(positives, promoted(job, file))
+        chosen = ~held_out(job) if within is None else within & ~held_out(job)
+        if not chosen.all():
+            staying = chosen[to_numpy(positives["query"])]
+            positives, self.promoted = positives.filter(pa.array(staying)), self.promoted[staying]
+            self.kept = self.kept.filter(pa.array(chosen[to_numpy(self.kept["query"])]))
         self.positive_ids = _one_array(positives["doc_id"])
         query, passage = to_numpy(positives["query"]), to_numpy(positives["passage"])
         self.groups = Groups(
@@ -81,10 +86,10 @@ class Chunk:
 
 
 def chunks(job: Job, split: Split = None, *, columns: Sequence[str] = (), graded: bool = False) -> Iterator[Chunk]:
-    """All parts of filter in turn, each with the queries of one split (None: of all)."""
+    """All parts of the final verdicts in turn, each with the queries of one split (None: of all)."""
     queries, size = job.manifest("ingest").counts["distinct_queries"], job.config.mine.part_queries
     within = None if split is None else queries_in(job, split)
-    paths = sorted(part.path for part in job.manifest("filter").parts if part.path.startswith("part-"))
+    paths = sorted(part.path for part in job.manifest(final_stage(job.config)).parts if part.path.startswith("part-"))
     for number, path in enumerate(paths):
         start = number * size
         yield Chunk(job, path, start, min(start + size, queries), within, columns, graded)
@@ -145,15 +150,25 @@ def _finite(table: pa.Table, path: Path) -> np.ndarray:
     return scores
 
 
+def _with_promoted(positives: pa.Table, more: pa.Table) -> tuple[pa.Table, np.ndarray]:
+    """Positives by query with those that the judge adds, and which these are: bool (p,)."""
+    new = np.repeat([False, True], [positives.num_rows, more.num_rows])
+    if not more.num_rows:
+        return positives, new
+    joined = pa.concat_tables([positives.select(more.column_names), more])
+    order = np.argsort(to_numpy(joined["query"]), kind="stable")
+    return joined.take(pa.array(order)), new[order]
+
+
 def _grades(job: Job, query: np.ndarray, passage: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """The greatest grade that each pair is labelled with."""
+    """The greatest grade that each pair is labelled with; what the judge promotes has the least that counts."""
     labels = rows_between(
         job.file("ingest", "positives.parquet"), "query", start, stop, ["query", "passage", "grade"]
     ).sort_by([("query", "ascending"), ("passage", "ascending"), ("grade", "descending")])
     of_query, of_passage, grade = (to_numpy(labels[name]) for name in ("query", "passage", "grade"))
     new = np.concatenate([[True], (np.diff(of_query) != 0) | (np.diff(of_passage) != 0)])[: len(of_query)]
     row = find_pairs(query, passage, of_query[new], of_passage[new], len(passages_of(job)))
-    best: np.ndarray = grade[new][row]
+    best: np.ndarray = np.where(row >= 0, grade[new][row], float(job.config.data.min_grade))
     return best
 
 

@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from negmine.config import Config
 from negmine.config.exporting import TRAIN
-from negmine.stages.account import reasons, recipe, score_histogram
+from negmine.stages.account import judging, reasons, recipe, score_histogram
 from negmine.stages.base import Job
 from negmine.stages.export.chunks import chunks, passage_column, passage_columns, passages_of, queries_of
 from negmine.stages.export.targets import Target, targets
+from negmine.stages.final import final_stage
 from negmine.store.manifest import Part
 from negmine.writers import Cells, Groups, Member
 from negmine.writers.card import Card, CardFile, Held, dataset_card
@@ -34,11 +35,14 @@ def write_card(job: Job) -> Mapping[str, int]:
     """Publish the dataset card, and the picture in it where it can be drawn."""
     manifest, receipts = job.manifest("ingest"), job.pending.receipts()
     counts = {name: manifest.counts[name] for name in ("distinct_queries", "positives", "passages")}
-    negatives = job.manifest("filter").counts["negatives"]
-    if job.config.pairs.action == "drop":
-        left = [(len(chunk.positive_ids), chunk.kept.num_rows) for chunk in chunks(job)]
-        counts["positives"], negatives = (sum(column) for column in zip(*left, strict=True))
-        counts["distinct_queries"] -= job.manifest("filter").counts["queries_dropped"]
+    final = job.manifest(final_stage(job.config)).counts
+    negatives = final["negatives"]
+    if job.config.pairs.action == "drop" or job.config.judge is not None:
+        left = [
+            (len(chunk.positive_ids), chunk.kept.num_rows, int((chunk.groups.positives > 0).sum()))
+            for chunk in chunks(job)
+        ]
+        counts["positives"], negatives, counts["distinct_queries"] = (sum(column) for column in zip(*left, strict=True))
     parts = [part for receipt in receipts.values() for part in receipt.parts]
     left_out = {key: count for receipt in receipts.values() for key, count in receipt.counts.items()}
     card = Card(
@@ -50,9 +54,10 @@ def write_card(job: Job) -> Mapping[str, int]:
             **{f"filter.{key}": value for key, value in job.config.filter.model_dump(mode="json").items()},
             **{f"pairs.{key}": value for key, value in job.config.pairs.model_dump(mode="json").items()},
             "mine.k": job.config.mine.k,
+            **_judge_settings(job.config),
         },
         example=_example(job),
-        recipe=recipe(job.config, model_name(job.config)),
+        recipe=(*recipe(job.config, model_name(job.config)), *judging(job.config, final)),
         reasons=reasons(job),
         held=Held(**receipts["split"].facts["split"]) if job.config.split is not None else None,
         scores=score_histogram(job),
@@ -64,6 +69,15 @@ def write_card(job: Job) -> Mapping[str, int]:
     with job.publish("README.md") as output:
         output.path.write_text(dataset_card(card), "utf-8")
     return {}
+
+
+def _judge_settings(config: Config) -> Mapping[str, Any]:
+    """How it was judged; not where, nor what it cost."""
+    if config.judge is None:
+        return {}
+    models = {f"judge.{name}.model": getattr(config.judge, name) for name in ("endpoint", "strong")}
+    named = {key: model.model for key, model in models.items() if model is not None}
+    return {**named, **{f"judge.{key}": getattr(config.judge, key) for key in ("action", "depth", "max_relevant")}}
 
 
 def _files(target: Target, parts: list[Part], counts: Mapping[str, int]) -> Iterator[CardFile]:

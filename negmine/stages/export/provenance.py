@@ -20,7 +20,8 @@ _COLUMNS = ("doc_id", "retriever", "rank")
 
 def write_provenance(job: Job) -> Mapping[str, int]:
     """Publish ``provenance.parquet``: a row for every row of the first file of every export."""
-    with job.publish("provenance.parquet") as output, TableWriter(output.path, schemas.PROVENANCE) as writer:
+    schema = schemas.provenance(judged=job.config.judge is not None)
+    with job.publish("provenance.parquet") as output, TableWriter(output.path, schema) as writer:
         for target in targets(job):
             for split in target.splits:
                 file, first = target.path(target.main, split), 0
@@ -46,7 +47,9 @@ def _origin(job: Job, chunk: Chunk, rows: Rows, file: str, first: int) -> dict[s
         offsets, picked = sides[side]
         return pa.ListArray.from_arrays(offsets, values.take(picked))
 
+    promoted = {} if job.config.judge is None else {"promoted": listed("positive", pa.array(chunk.promoted))}
     return {
+        **promoted,
         "file": pa.repeat(pa.scalar(file), rows.count),
         "row": np.arange(first, first + rows.count),
         "query_id": ids.take(pa.array(rows.query)),

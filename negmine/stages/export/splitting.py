@@ -14,6 +14,8 @@ from negmine.errors import InputError
 from negmine.selection.random import mix
 from negmine.selection.split import split_queries
 from negmine.stages.base import Job
+from negmine.stages.final import final_stage
+from negmine.stages.judged import promoted
 from negmine.stages.texts import standing_rows
 from negmine.store.tables import TableWriter, read_columns, to_numpy
 
@@ -32,6 +34,7 @@ def write_split(job: Job) -> Mapping[str, int]:
     queries = read_columns(path, ["query_id", "query", "id_hash"])
     hashes = to_numpy(queries["id_hash"])[standing_rows(path, "query")]
     linked = read_columns(job.file("ingest", "excluded.parquet"), ["query", "passage"])
+    linked = pa.concat_tables([linked, *_promoted(job)])
     found = split_queries(
         to_numpy(linked["query"]), to_numpy(linked["passage"]), len(hashes), mix(job.config.seed, hashes), share
     )
@@ -60,6 +63,12 @@ def write_split(job: Job) -> Mapping[str, int]:
         "largest": found.largest,
     }
     return {"held_out_queries": int(found.dev.sum())}
+
+
+def _promoted(job: Job) -> list[pa.Table]:
+    """The pairs that the judge makes positives, which link queries as labelled ones do."""
+    parts = job.files(final_stage(job.config), "part-")
+    return [promoted(job, path).select(["query", "passage"]) for path in parts]
 
 
 def queries_in(job: Job, split: str) -> np.ndarray:

@@ -23,12 +23,22 @@ class ExportStage(Stage):
 
     name = "export"
     unit = "queries"
-    keys = ("export", "split", "seed", "filter", "pairs", "mine.k")
+    keys = (
+        "export",
+        "split",
+        "seed",
+        "filter",
+        "pairs",
+        "mine.k",
+        # The card names them.
+        *(f"judge.{key}" for key in ("endpoint.model", "strong.model", "action", "depth", "max_relevant")),
+    )
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "ingest": ("corpus", "queries", "positives", "excluded", "passage_texts"),
         "mine": ("all",),
         "rerank": ("all",),
         "filter": ("all",),
+        "judge": ("all",),
     }
 
     def keys_used(self, config: Config) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ class FilterStage(Stage):
         if job.config.filter.max_reuse is not None:
             yield [Task("reuse", {}, 0)]
         yield [Task(name, {"start": start, "stop": stop}, stop - start) for name, start, stop in parts]
-        yield [Task("report", {"parts": [f"{name}.parquet" for name, _, _ in parts], "queries": parts[-1][2]}, 0)]
+        yield [Task("report", {"parts": [f"{name}.parquet" for name, _, _ in parts]}, 0)]
 
     def execute(self, task: Task, job: Job) -> Mapping[str, int]:
         if task.name == "calibration":
@@ -76,7 +76,7 @@ class FilterStage(Stage):
         if task.name == "reuse":
             return _reuse(job)
         if task.name == "report":
-            return report(job, task.args["parts"], task.args["queries"])
+            return report(job, task.args["parts"])
         return _filter_part(task, job)
 
 
@@ -151,10 +151,11 @@ def _filter_part(task: Task, job: Job) -> Mapping[str, int]:
     part = _part(job, task.name, task.args["start"], task.args["stop"])
     query = part.candidates.query
     risk = _risk(job, found, part)
-    reason = decide(rules, query, _survivors(job, rules, part, risk), _rejected(job, part))
+    left = _survivors(job, rules, part, risk)
+    reason = decide(rules, query, left, _rejected(job, part))
     kept = np.bincount(query[reason == KEPT], minlength=part.candidates.queries)
     _complain(job, rules, part, kept)
-    table = _verdict_table(part, reason, risk, names)
+    table = _verdict_table(part, reason, left.place, risk, names)
     wanted = random_wanted(rules, kept)
     filled = int(wanted.sum())
     if filled:
@@ -191,8 +192,14 @@ def _complain(job: Job, rules: Rules, part: MinedPart, kept: np.ndarray) -> None
     )
 
 
-def _verdict_table(part: MinedPart, reason: np.ndarray, risk: np.ndarray | None, names: Sequence[str]) -> pa.Table:
+_SURVIVED = ("kept", "not_sampled", "starved")
+
+
+def _verdict_table(
+    part: MinedPart, reason: np.ndarray, place: np.ndarray, risk: np.ndarray | None, names: Sequence[str]
+) -> pa.Table:
     query, kept = part.candidates.query, reason == KEPT
+    survived = np.isin(reason, [names.index(name) for name in _SURVIVED])
     schema = schemas.verdicts(reranked=part.rest is not None)
     columns = {
         **{name: part.table[name] for name in part.table.column_names},
@@ -201,6 +208,7 @@ def _verdict_table(part: MinedPart, reason: np.ndarray, risk: np.ndarray | None,
         "verdict": pc.take(pa.array(["dropped", "kept"]), pa.array(kept.astype(np.int64))),
         "reason": pc.take(pa.array(names), pa.array(reason.astype(np.int64))),
         "position": _positions(query, kept),
+        "place": pa.array((place + 1).astype(np.int32), mask=~survived),
     }
     return pa.table([_cast(columns[field.name], field.type) for field in schema], schema=schema)
 
@@ -216,6 +224,7 @@ def _not_scored(part: MinedPart) -> pa.Table:
         "verdict": pa.repeat("dropped", rows),
         "reason": pa.repeat("range", rows),
         "position": pa.nulls(rows, pa.int32()),
+        "place": pa.nulls(rows, pa.int32()),
     }
     return pa.table([_cast(columns[field.name], field.type) for field in schema], schema=schema)
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from negmine.errors import InputError, UsageError, Where, nearest
-from negmine.quality.labels import UNSURE, Strict, is_pair
-from negmine.quality.population import Drawn
+from negmine.labelling.labels import UNSURE, Strict, is_pair
 from negmine.readers.rows import RowFile
 from negmine.store.files import replacing
 
@@ -20,6 +19,18 @@ SUFFIXES = (".jsonl", ".csv")
 _NEEDED = ("pair", "query_id", "doc_id", "relevant")
 _WORDS: Mapping[str, bool | None] = {"true": True, "1": True, "false": False, "0": False, UNSURE: None}
 _BETWEEN = "\n\n"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A candidate that is to be judged, with what its judge reads; ``pair`` identifies the two texts."""
+
+    pair: str
+    query_id: str
+    doc_id: str
+    query: str
+    positives: tuple[str, ...]
+    candidate: str
 
 
 @dataclass(frozen=True)
