@@ -14,15 +14,15 @@ from negmine.config.values import CountOrAuto, PathText, Problem, Section, Text,
 
 
 class VectorsConfig(Section):
-    """Ready-made vectors: a parquet file (id and vector) or .npy (a row per row of the input) each."""
+    """Ready-made vectors: Parquet (id and vector), .npy or .safetensors (a row per row of the input) each."""
 
     corpus: PathText = Field(
-        description="Vectors of the documents: Parquet with `doc_id` and `vector`, or .npy with one row per row of"
-        " the corpus file."
+        description="Vectors of the documents: Parquet with `doc_id` and `vector`; .npy, or the tensor `corpus` of"
+        " a .safetensors file, with one row per row of the corpus file."
     )
     queries: PathText = Field(
-        description="Vectors of the queries: Parquet with `query_id` and `vector`, or .npy with one row per row of"
-        " the pairs (or queries) file."
+        description="Vectors of the queries: Parquet with `query_id` and `vector`; .npy, or the tensor `queries`"
+        " of a .safetensors file, with one row per row of the pairs (or queries) file."
     )
 
 
