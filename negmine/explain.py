@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from negmine.config import Config
-from negmine.config.filtering import RERANK
+from negmine.config.mining import DENSE
 from negmine.errors import UsageError
 from negmine.selection.verdicts import explanation, reference_scores
 from negmine.stages.base import Run
-from negmine.stages.reranked import positive_rerank_scores
+from negmine.stages.scored import positive_scores
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.files import read_json
 from negmine.store.manifest import Manifest
@@ -35,7 +36,6 @@ _MADE_FROM = (
     ("mine", "ingest", ("corpus", "queries", "positives")),
 )
 _SOURCE = ("retriever", "rank", "retrievers", "ranks")
-_BOTH = ("dense_score", "rerank_score")
 _OF_CANDIDATE = ("doc_id", *_SOURCE, "score", "positive_similarity", "risk", "verdict", "reason", "position")
 
 
@@ -58,8 +58,8 @@ class ExplainedCandidate:
     ``rank`` counts from 1 over what ``retriever`` found, and is None for a random fill; it is the first of
     the ``retrievers`` that found the candidate, at these ``ranks``;
     ``position`` counts the kept ones from 1, and is None for the dropped;
-    ``score`` is the one that decides, None for what the reranker did not score; what each scorer gave is
-    ``dense_score`` and ``rerank_score``, both None in a run without a reranker;
+    ``score`` is the one that decides, None for what the reranker did not score; ``scores`` is what each scorer gave,
+    by its name, empty in a run with one scorer;
     ``positive_similarity`` is the greatest cosine to a positive, None for a random fill; ``risk`` is the
     probability of being relevant, None for a random fill and in a run without ``filter.risk``.
     """
@@ -71,8 +71,7 @@ class ExplainedCandidate:
     retrievers: tuple[str, ...]
     ranks: tuple[int | None, ...]
     score: float | None
-    dense_score: float | None
-    rerank_score: float | None
+    scores: Mapping[str, float | None]
     positive_similarity: float | None
     risk: float | None
     verdict: str
@@ -247,15 +246,11 @@ class _Run:
 
     def _candidates(self, query: int) -> list[dict[str, Any]]:
         part = self._verdict_parts()[query // self._manifests["mine"].made_from["config"]["mine.part_queries"]]
-        both = _BOTH if self._reranked else ()
-        columns = (*_OF_CANDIDATE, *both, "reference", "passage")
-        rows = rows_between(self.file("filter", part), "query", query, query + 1, columns).to_pylist()
-        return [{**dict.fromkeys(_BOTH), **row} for row in rows]
-
-    @property
-    def _reranked(self) -> bool:
-        """Whether filter has scores of a reranker."""
-        return "rerank all" in self._manifests["filter"].made_from["upstream"]
+        path = self.file("filter", part)
+        scorers = {n.removesuffix("_score"): n for n in pq.read_schema(path).names if n.endswith("_score")}
+        columns = (*_OF_CANDIDATE, *scorers.values(), "reference", "passage")
+        rows = rows_between(path, "query", query, query + 1, columns).to_pylist()
+        return [{**row, "scores": {name: row[column] for name, column in scorers.items()}} for row in rows]
 
     def _verdict_parts(self) -> list[str]:
         return sorted(part.path for part in self._manifests["filter"].parts if part.path.startswith("part-"))
@@ -265,10 +260,11 @@ class _Run:
         path = self.file("filter", "pairs.parquet") if listed else self.file("mine", "positives.parquet")
         columns = ["doc_id", "score", "rank", "passage", *(["findings", "dropped"] if listed else [])]
         rows = rows_between(path, "query", query, query + 1, columns).to_pylist()
-        if self._reranked and self._manifests["filter"].facts["scorers"][0] == RERANK:
+        scorer = self._manifests["filter"].facts.get("scorers", [DENSE])[0]
+        if scorer != DENSE:
             run = Run(self._config, self._work)
             passage = np.array([row["passage"] for row in rows], np.int64)
-            scores = positive_rerank_scores(run, np.full(len(rows), query), passage)
+            scores = positive_scores(run, scorer, np.full(len(rows), query), passage)
             rows = [{**row, "score": float(score)} for row, score in zip(rows, scores, strict=True)]
         return [{"findings": [], "dropped": False, **row} for row in rows]
 
@@ -292,7 +288,7 @@ def _positive(row: Mapping[str, Any], text: str) -> ExplainedPositive:
 
 
 def _candidate(row: Mapping[str, Any], text: str) -> ExplainedCandidate:
-    known = {name: row[name] for name in (*_OF_CANDIDATE, *_BOTH)}
+    known = {name: row[name] for name in (*_OF_CANDIDATE, "scores")}
     known |= {name: tuple(row[name]) for name in ("retrievers", "ranks")}
     return ExplainedCandidate(text=text, explanation=explanation(row["reason"]), **known)
 

@@ -12,7 +12,7 @@ from negmine.config import Config
 from negmine.config.filtering import RERANK
 from negmine.config.mining import BM25, DENSE
 from negmine.stages.base import Job
-from negmine.stages.reranked import positive_rerank_scores
+from negmine.stages.scored import positive_scores
 from negmine.store.files import read_json
 from negmine.store.tables import iter_batches, to_numpy
 from negmine.writers.histogram import Histogram, count_scores
@@ -101,9 +101,10 @@ def score_histogram(job: Job) -> Histogram:
 
 
 def _scores(job: Job) -> Iterator[tuple[str, np.ndarray]]:
+    scorer = job.config.scorers[0]
     for batch in iter_batches(job.file("mine", "positives.parquet"), ["query", "passage", "score"], _BATCH_ROWS):
         query, passage, score = (to_numpy(batch[name]) for name in ("query", "passage", "score"))
-        yield "positives", positive_rerank_scores(job, query, passage) if job.config.scorers[0] == RERANK else score
+        yield "positives", score if scorer == DENSE else positive_scores(job, scorer, query, passage)
     for path in job.files("filter", "part-"):
         for batch in iter_batches(path, ["score", "reason"], _BATCH_ROWS):
             scored = batch.filter(pc.is_valid(batch["score"]))

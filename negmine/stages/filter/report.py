@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from negmine.selection.verdicts import reason_names
 from negmine.stages.base import Job
-from negmine.stages.filter.loading import passages_of, queries_of
+from negmine.stages.filter.loading import passages_of, queries_of, scorers_of
 from negmine.store.files import read_json
 from negmine.store.tables import iter_batches, to_numpy
 
@@ -67,6 +67,7 @@ def report(job: Job, parts: Sequence[str], queries: int) -> Mapping[str, int]:
             "fitted_on": calibration["fitted_on"],
         },
         "leak_margin": calibration["leak_margin"],
+        **_leak_margins(job, calibration),
         "leak": calibration["leak"],
         "pairs": read_json(job.own("pairs.json")),
         "hubs": _hubs(job, used),
@@ -74,12 +75,20 @@ def report(job: Job, parts: Sequence[str], queries: int) -> Mapping[str, int]:
         "starved_not_listed": max(len(starved) - _STARVED_LISTED, 0),
     }
     job.facts["leak"] = found["leak"] or {}
-    if job.config.rerank is not None:
+    if scorers_of(job):
         job.facts["scorers"] = list(job.config.scorers)
     with job.publish("report.json") as output:
         output.path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
         output.rows = 1
     return {"queries_with_all": int((kept >= wanted).sum()), "queries_without_any": int((kept == 0).sum())}
+
+
+def _leak_margins(job: Job, calibration: Mapping[str, Any]) -> dict[str, Any]:
+    """The calibrated margin of each scorer, where several have one."""
+    if not calibration.get("more_leak_margins"):
+        return {}
+    margins = [calibration["leak_margin"], *calibration["more_leak_margins"]]
+    return {"leak_margins": dict(zip(job.config.scorers, margins, strict=True))}
 
 
 class _ByRetriever:
