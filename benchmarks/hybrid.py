@@ -5,7 +5,8 @@
 The protocol is that of `benchmarks.quality`. Compared are the candidates of the vectors (dense), of BM25, all of
 both (union) and the best by reciprocal ranks (rrf): how far they overlap, and how many negatives are false where they
 are as hard as the peer's from the vectors with a margin of 0.05, chosen by the risk model of the other collections.
-Then the risk model is given what BM25 knows of the candidates of the vectors as well.
+Then the risk model is given what BM25 knows of the candidates of the vectors as well. `benchmarks.agreement` does the
+same with a second encoder, and asks whether margins of two scorers that have to agree are better than one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from negmine.retrieval.bm25 import Bm25, Tokenizer
 from negmine.retrieval.evidence import Closeness
 from negmine.retrieval.fusion import Hits, reciprocal_ranks
 from negmine.retrieval.fusion import pooled as merged
-from negmine.retrieval.sparse import Postings, TermCounts
+from negmine.retrieval.sparse import Matches, Postings, TermCounts
 from negmine.selection.candidates import Candidates
 from negmine.selection.depth import within_depth
 from negmine.selection.identity import excluded_passages
@@ -51,14 +52,16 @@ class Words:
         self._terms = counts.terms
         self._postings = Postings(counts.offsets, counts.passage, weight, passages)
 
-    def search(
-        self, texts: Sequence[str], depth: np.ndarray, pairs: Pairs
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Query and passage of what is found, and the scores of ``pairs``."""
+    def search(self, texts: Sequence[str], depth: np.ndarray, pairs: Pairs) -> Matches:
+        """What is found, and the scores of ``pairs``."""
         tokens = self._tokenizer.tokens(texts)
         number = pc.fill_null(pc.index_in(tokens.terms.dictionary, value_set=self._terms), -1).to_numpy()
         asked = np.split(number[tokens.terms.indices.to_numpy()], np.cumsum(tokens.counts)[:-1])
         return self._formula.search(self._postings, [terms[terms >= 0] for terms in asked], depth, pairs)
+
+
+Search = Callable[[np.ndarray], Matches]
+"""What another retriever finds for all queries, down to a depth (q,) each."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +71,25 @@ class Lists:
 
     trials: dict[str, Trial]
     dense: np.ndarray
-    bm25: np.ndarray
+    other: np.ndarray
     first: float
 
 
-def lists_of(one: Trial, words: Words, k: int) -> Lists:
+def search_words(one: Trial, words: Words) -> Search:
+    """BM25 as another retriever."""
+    none = np.empty(0, np.int64)
+    return lambda depth: words.search(one.collection.query_texts, depth, (none, none))
+
+
+def lists_of(one: Trial, search: Search, k: int, name: str = "bm25") -> Lists:
+    """``name`` is that of the other retriever."""
     data, count, passages = one.collection, len(one.shown), len(one.collection.passages)
     numbers = np.arange(count)
     digests = (data.query_digest, np.arange(passages), np.ones(passages, bool), data.passage_digest)
     of_query, of_passage, code = excluded_passages(numbers, one.shown, *digests, data.passage_digest)
     depth = k + np.bincount(of_query, minlength=count)
-    none = np.empty(0, np.int64)
-    query, passage, _ = words.search(data.query_texts, depth, (none, none))
+    matches = search(depth)
+    query, passage = matches.query, matches.passage
     own = find_pairs(query, passage, of_query, of_passage, passages)
     kept = within_depth(query, own >= 0, k)
     found = [Hits.in_order(one.candidates.query, one.candidates.passage), Hits.in_order(query[kept], passage[kept])]
@@ -106,7 +116,7 @@ def lists_of(one: Trial, words: Words, k: int) -> Lists:
         mask[number, rows[number]] = True
     chosen = {
         "dense": by_score[mask[0][by_score]],
-        "bm25": by_score[mask[1][by_score]],
+        name: by_score[mask[1][by_score]],
         "union": by_score,
         "rrf": by_rank,
     }
@@ -147,8 +157,8 @@ def evidence(one: Trial, words: Words) -> dict[str, np.ndarray]:
     base = features(candidates)
     pairs, nothing = (candidates.query, candidates.passage), np.zeros(len(one.shown), np.int64)
     # Candidates are by query but not by passage, which is all that is asked for.
-    to_query = words.search(data.query_texts, nothing, pairs)[2]
-    to_positive = words.search([data.texts[number] for number in one.shown], nothing, pairs)[2]
+    to_query = words.search(data.query_texts, nothing, pairs).of_pairs
+    to_positive = words.search([data.texts[number] for number in one.shown], nothing, pairs).of_pairs
     columns = [
         replace(candidates, positive_similarity=values).positive_similarity_z for values in (to_query, to_positive)
     ]
@@ -185,14 +195,14 @@ def overlap(name: str, every: Sequence[Lists]) -> str:
     for lists in every:
         union = lists.trials["union"]
         query, fair, truth = union.candidates.query, union.candidates.excluded == 0, union.relevant
-        both = lists.dense & lists.bm25
+        both = lists.dense & lists.other
         queries = len(union.shown)
         whole.append((both & fair).sum() / (lists.dense & fair).sum())
         first.append(lists.first)
-        kinds = (both, lists.dense & ~lists.bm25, lists.bm25 & ~lists.dense)
+        kinds = (both, lists.dense & ~lists.other, lists.other & ~lists.dense)
         shares.append([truth[kind & fair].mean() for kind in kinds])
         hidden = np.bincount(union.collection.of_query, minlength=queries).sum() - queries
-        reach.append([truth[kind].sum() / hidden for kind in (lists.dense, lists.bm25, np.ones(len(query), bool))])
+        reach.append([truth[kind].sum() / hidden for kind in (lists.dense, lists.other, np.ones(len(query), bool))])
     cells = [np.mean(first), np.mean(whole), *np.mean(shares, axis=0), *np.mean(reach, axis=0)]
     return f"| {name} | {' | '.join(f'{value:.3f}' for value in cells)} |"
 
@@ -228,7 +238,7 @@ def main() -> None:
         data = read(folder)
         words, trials = Words(data), [trial(data, seed, args.k) for seed in range(args.seeds)]
         goal = pooled([measured(one, by_peer(one, args.k, 0.05)) for one in trials]).hardness
-        every = [lists_of(one, words, args.k) for one in trials]
+        every = [lists_of(one, search_words(one, words), args.k) for one in trials]
         overlaps.append(overlap(data.name, every))
         model = fit_without(rows[EVIDENCE[0]], data.name)
         slots = args.seeds * NEGATIVES * len(data.queries)

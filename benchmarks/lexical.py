@@ -73,7 +73,7 @@ def compare(folder: Path, count: int, rounds: int) -> str:
         search, depth = LexicalSearch(run), np.full(len(queries), K)
 
         def ours() -> Any:
-            return search.search(search.numbers(queries), depth, NONE)[0]
+            return search.search(search.numbers(queries), depth, NONE)
 
         def theirs() -> Any:
             terms = bm25s.tokenize(queries, return_ids=False, **settings)

@@ -11,14 +11,15 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from negmine.config import Config
-from negmine.config.filtering import RERANK
+from negmine.config.mining import DENSE
 from negmine.errors import UsageError
 from negmine.selection.verdicts import explanation, reference_scores
 from negmine.stages.base import Run
 from negmine.stages.final import final_reads, final_stage
-from negmine.stages.reranked import positive_rerank_scores
+from negmine.stages.scored import positive_scores
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.files import read_json
 from negmine.store.manifest import Manifest
@@ -30,7 +31,6 @@ from negmine.text import Template
 T = TypeVar("T")
 _LOOKED_AT = 20_000
 _SOURCE = ("retriever", "rank", "retrievers", "ranks")
-_BOTH = ("dense_score", "rerank_score")
 _JUDGED = ("judgement", "judged_by")
 _OF_CANDIDATE = ("doc_id", *_SOURCE, "score", "positive_similarity", "risk", "verdict", "reason", "position")
 
@@ -54,8 +54,8 @@ class ExplainedCandidate:
     ``rank`` counts from 1 over what ``retriever`` found, and is None for a random fill; it is the first of
     the ``retrievers`` that found the candidate, at these ``ranks``;
     ``position`` counts the kept ones from 1, and is None for the dropped;
-    ``score`` is the one that decides, None for what the reranker did not score; what each scorer gave is
-    ``dense_score`` and ``rerank_score``, both None in a run without a reranker;
+    ``score`` is the one that decides, None for what the reranker did not score; ``scores`` is what each scorer gave,
+    by its name, empty in a run with one scorer;
     ``positive_similarity`` is the greatest cosine to a positive, None for a random fill; ``risk`` is the
     probability of being relevant, None for a random fill and in a run without ``filter.risk``;
     ``judgement`` is what the judge said and ``judged_by`` who that was, None where nobody did.
@@ -68,8 +68,7 @@ class ExplainedCandidate:
     retrievers: tuple[str, ...]
     ranks: tuple[int | None, ...]
     score: float | None
-    dense_score: float | None
-    rerank_score: float | None
+    scores: Mapping[str, float | None]
     positive_similarity: float | None
     risk: float | None
     verdict: str
@@ -246,21 +245,17 @@ class _Run:
 
     def _candidates(self, numbers: np.ndarray) -> dict[int, list[dict[str, Any]]]:
         """The verdicts of each of some queries (ascending numbers)."""
-        both = _BOTH if self._reranked else ()
         judged = _JUDGED if self._final == "judge" else ()
-        columns = (*_OF_CANDIDATE, *both, *judged, "reference", "passage")
         found: dict[int, list[dict[str, Any]]] = {query: [] for query in numbers.tolist()}
         part = numbers // self._manifests["mine"].made_from["config"]["mine.part_queries"]
         for place in np.unique(part).tolist():
             path = self.file(self._final, self._verdict_parts()[place])
+            scorers = {n.removesuffix("_score"): n for n in pq.read_schema(path).names if n.endswith("_score")}
+            columns = (*_OF_CANDIDATE, *scorers.values(), *judged, "reference", "passage")
             for row in rows_with(path, "query", numbers[part == place], columns).to_pylist():
-                found[row["query"]].append({**dict.fromkeys((*_BOTH, *_JUDGED)), **row})
+                scores = {name: row[column] for name, column in scorers.items()}
+                found[row["query"]].append({**dict.fromkeys(_JUDGED), **row, "scores": scores})
         return found
-
-    @property
-    def _reranked(self) -> bool:
-        """Whether filter has scores of a reranker."""
-        return "rerank all" in self._manifests["filter"].made_from["upstream"]
 
     def _verdict_parts(self) -> list[str]:
         return sorted(part.path for part in self._manifests[self._final].parts if part.path.startswith("part-"))
@@ -272,9 +267,10 @@ class _Run:
         columns = ["doc_id", "score", "rank", "passage", *(["findings", "dropped"] if listed else [])]
         table = rows_with(path, "query", numbers, columns)
         rows = table.to_pylist()
-        if self._reranked and self._manifests["filter"].facts["scorers"][0] == RERANK:
+        scorer = self._manifests["filter"].facts.get("scorers", [DENSE])[0]
+        if scorer != DENSE:
             run = Run(self._config, self._work)
-            scores = positive_rerank_scores(run, to_numpy(table["query"]), to_numpy(table["passage"]))
+            scores = positive_scores(run, scorer, to_numpy(table["query"]), to_numpy(table["passage"]))
             rows = [{**row, "score": float(score)} for row, score in zip(rows, scores, strict=True)]
         found: dict[int, list[dict[str, Any]]] = {query: [] for query in numbers.tolist()}
         for row in rows:
@@ -301,7 +297,7 @@ def _positive(row: Mapping[str, Any], text: str) -> ExplainedPositive:
 
 
 def _candidate(row: Mapping[str, Any], text: str) -> ExplainedCandidate:
-    known = {name: row[name] for name in (*_OF_CANDIDATE, *_BOTH, *_JUDGED)}
+    known = {name: row[name] for name in (*_OF_CANDIDATE, *_JUDGED, "scores")}
     known |= {name: tuple(row[name]) for name in ("retrievers", "ranks")}
     return ExplainedCandidate(text=text, explanation=explanation(row["reason"]), **known)
 

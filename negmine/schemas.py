@@ -7,6 +7,8 @@ passages of the run, so that joins are array look-ups.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 SCHEMA_VERSION = 5
@@ -103,6 +105,14 @@ def vectors(id_field: pa.Field, dimension: int, dtype: str, *, from_texts: bool 
     return pa.schema([*fields, TEXT_DIGEST, CUT_OFF] if from_texts else fields)
 
 
+def sparse_vectors(id_field: pa.Field) -> pa.Schema:
+    """``embed/others/*`` of a sparse encoder: per text the ``terms`` of its vocabulary with a weight, ascending."""
+    terms = pa.field("terms", pa.list_(pa.int32()), nullable=False)
+    return pa.schema(
+        [id_field, terms, pa.field("weights", pa.list_(pa.float32()), nullable=False), TEXT_DIGEST, CUT_OFF]
+    )
+
+
 RETRIEVER = pa.field("retriever", pa.string(), nullable=False)
 SCORE = pa.field("score", pa.float64(), nullable=False)
 
@@ -119,22 +129,34 @@ its rank with each; ``retriever`` and ``rank`` are the first of them."""
 RUNS = pa.schema([QUERY, PASSAGE, RETRIEVER, pa.field("rank", pa.int32(), nullable=False)])
 """``mine/runs.parquet``: what run files name as candidates, by query, retriever (as configured), rank."""
 
-CANDIDATES = pa.schema(
-    [
-        QUERY_ID,
-        DOC_ID,
-        RETRIEVER,
-        pa.field("rank", pa.int32(), nullable=False),
-        SCORE,
-        POSITIVE_SIMILARITY,
-        pa.field("mean_positive_similarity", pa.float64()),
-        *FOUND_BY,
-        QUERY,
-        PASSAGE,
-    ]
-)
-"""``mine/part``: raw candidates with evidence, a row per query and passage, by query, score (best first; with
-``mine.fusion: rrf`` by their ranks together), passage. ``rank`` (1-based) is that in the list of ``retriever``."""
+
+def score_column(scorer: str) -> str:
+    """The column that holds what a scorer gives to candidates, where there are several."""
+    return f"{scorer}_score"
+
+
+def candidates(further: Sequence[str] = ()) -> pa.Schema:
+    """``mine/part``: raw candidates with evidence, a row per query and passage, by query, score (best first; with
+    ``mine.fusion: rrf`` by their ranks together), passage. ``rank`` (1-based) is that in the list of ``retriever``.
+    ``score`` is that of the vectors; each ``further`` retriever that scores has a column of its own."""
+    return pa.schema(
+        [
+            QUERY_ID,
+            DOC_ID,
+            RETRIEVER,
+            pa.field("rank", pa.int32(), nullable=False),
+            SCORE,
+            POSITIVE_SIMILARITY,
+            pa.field("mean_positive_similarity", pa.float64()),
+            *FOUND_BY,
+            *(pa.field(score_column(name), pa.float64(), nullable=False) for name in further),
+            QUERY,
+            PASSAGE,
+        ]
+    )
+
+
+CANDIDATES = candidates()
 
 POSITIVE_SCORES = pa.schema(
     [
@@ -171,10 +193,7 @@ TERM_COUNTS = pa.schema(
 
 TERMS = pa.schema([pa.field("term", pa.string(), nullable=False)])
 """``index/bm25/terms``: all terms, sorted. Those of row t have the rows ``offsets[t]:offsets[t + 1]`` of
-``index/bm25/passages.npy`` and ``weights.npy``."""
-
-SCORED_BY = (pa.field("dense_score", pa.float64(), nullable=False), pa.field("rerank_score", pa.float64()))
-"""What each scorer gives to a candidate, where there is a reranker; null beyond ``rerank.depth``."""
+``index/bm25/passages.npy`` and ``weights.npy``. Term t of a sparse encoder has those in ``index/others/<name>``."""
 
 
 JUDGEMENT = (
@@ -186,11 +205,12 @@ JUDGEMENT = (
 said so (``person``, or the model), null where nobody did; and what the first of two models said."""
 
 
-def verdicts(*, reranked: bool, judged: bool = False) -> pa.Schema:
+def verdicts(scorers: Sequence[str] = (), *, partly: bool = False, judged: bool = False) -> pa.Schema:
     """``filter/part``: every candidate with its verdict; ``position`` counts the kept ones from 1, ``risk`` is
-    the probability of being relevant when the config limits it. ``score`` is the one that decides. Where there is a
-    reranker, both scores are there too; a candidate that it did not score has a null ``score`` where it decides.
-    ``place`` (from 1) is that in the order in which the query takes what survived, null for what did not.
+    the probability of being relevant when the config limits it. ``score`` is the one that decides. Where there are
+    several ``scorers``, what each gives is there too: null where it gives none. ``partly``: so may ``score`` be, as a
+    reranker does not score all. ``place`` (from 1) is that in the order in which the query takes what survived, null
+    for what did not.
 
     ``judge/part`` (``judged``): the same with the final verdicts, and what the judge said."""
     return pa.schema(
@@ -199,8 +219,8 @@ def verdicts(*, reranked: bool, judged: bool = False) -> pa.Schema:
             DOC_ID,
             RETRIEVER,
             pa.field("rank", pa.int32()),
-            SCORE.with_nullable(reranked),
-            *(SCORED_BY if reranked else ()),
+            SCORE.with_nullable(partly),
+            *(pa.field(score_column(name), pa.float64()) for name in scorers),
             POSITIVE_SIMILARITY,
             pa.field("mean_positive_similarity", pa.float64()),
             *FOUND_BY,
@@ -217,7 +237,7 @@ def verdicts(*, reranked: bool, judged: bool = False) -> pa.Schema:
     )
 
 
-VERDICTS = verdicts(reranked=False)
+VERDICTS = verdicts()
 
 JUDGED = pa.schema([QUERY, PASSAGE, pa.field("reason", pa.string(), nullable=False), *JUDGEMENT])
 """``judge/judged``: what became of every candidate that was looked at, by query, passage."""

@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -127,17 +127,18 @@ def _score(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _both(each: ExplainedCandidate) -> list[str]:
-    """What each scorer gave, where there are two."""
-    if each.dense_score is None:
+def _scores(each: ExplainedCandidate) -> list[str]:
+    """What each scorer gave, where there are several."""
+    if not each.scores:
         return []
-    return [f"(dense {_score(each.dense_score)}, rerank {_score(each.rerank_score)})"]
+    return [f"({', '.join(f'{name} {_score(score)}' for name, score in each.scores.items())})"]
 
 
-_BOTH: list[_Column] = [
-    ("dense>", lambda each: _score(each.dense_score)),
-    ("rerank>", lambda each: _score(each.rerank_score)),
-]
+def _score_columns(scorers: Iterable[str]) -> list[_Column]:
+    def of(name: str) -> Callable[[ExplainedCandidate], str]:
+        return lambda each: _score(each.scores[name])
+
+    return [(f"{name}>", of(name)) for name in scorers]
 
 
 def _explained(query: ExplainedQuery, width: int, *, full: bool, reason: str | None) -> Iterator[str]:
@@ -161,7 +162,15 @@ def _explained(query: ExplainedQuery, width: int, *, full: bool, reason: str | N
             yield from _folded(" " * 4, positive.text, width, full=True)
         for each in candidates:
             rank = "-" if each.rank is None else f"#{each.rank}"
-            words = [each.doc_id, each.retriever, rank, *_others(each), _score(each.score), *_both(each), *_risk(each)]
+            words = [
+                each.doc_id,
+                each.retriever,
+                rank,
+                *_others(each),
+                _score(each.score),
+                *_scores(each),
+                *_risk(each),
+            ]
             words += [f"judged {_judgement(each)} by {each.judged_by}"] if each.judged_by is not None else []
             yield ""
             yield _coloured(f"{_GAP.join([*words, _verdict(each), each.reason])}: {each.explanation}", each)
@@ -181,7 +190,7 @@ def _explained(query: ExplainedQuery, width: int, *, full: bool, reason: str | N
         ("candidate", lambda each: each.doc_id),
         ("source", lambda each: " + ".join([each.retriever, *_others(each)])),
         ("score>", lambda each: _score(each.score)),
-        *(_BOTH if any(each.dense_score is not None for each in candidates) else []),
+        *_score_columns(candidates[0].scores),
         ("to pos.>", lambda each: "" if each.positive_similarity is None else f"{each.positive_similarity:.3f}"),
         *([("risk>", lambda each: _percent(each.risk))] if any(each.risk is not None for each in candidates) else []),
         *([("judge", _judgement)] if any(each.judgement is not None for each in candidates) else []),

@@ -8,21 +8,22 @@ from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 
+from negmine.config.mining import BM25, mark
 from negmine.config.values import CountOrAuto, PathText, Problem, Section, Text, found, worded
 
 
 class VectorsConfig(Section):
-    """Ready-made vectors: a parquet file (id and vector) or .npy (a row per row of the input) each."""
+    """Ready-made vectors: Parquet (id and vector), .npy or .safetensors (a row per row of the input) each."""
 
     corpus: PathText = Field(
-        description="Vectors of the documents: Parquet with `doc_id` and `vector`, or .npy with one row per row of"
-        " the corpus file."
+        description="Vectors of the documents: Parquet with `doc_id` and `vector`; .npy, or the tensor `corpus` of"
+        " a .safetensors file, with one row per row of the corpus file."
     )
     queries: PathText = Field(
-        description="Vectors of the queries: Parquet with `query_id` and `vector`, or .npy with one row per row of"
-        " the pairs (or queries) file."
+        description="Vectors of the queries: Parquet with `query_id` and `vector`; .npy, or the tensor `queries`"
+        " of a .safetensors file, with one row per row of the pairs (or queries) file."
     )
 
 
@@ -135,8 +136,11 @@ Devices = Annotated[
 """Where a model runs: a device of torch, or several."""
 
 
-class EmbedConfig(Section):
-    """How texts become vectors: an embedding model, a server that has one, or ready-made vectors."""
+class EncoderConfig(Section):
+    """An embedding model, a server that has one, or ready-made vectors."""
+
+    within: ClassVar[str] = ""
+    """What stands before the keys in errors."""
 
     model: Text | None = Field(
         default=None, description="Embedding model: a hub name, a local folder or package://module/path."
@@ -181,33 +185,84 @@ class EmbedConfig(Section):
     vectors: VectorsConfig | None = Field(default=None, description="Ready-made vectors, instead of a model.")
 
     def problems(self) -> Iterator[Problem]:
+        own = self.within
         sources = [key for key in ("model", "endpoint", "vectors") if getattr(self, key) is not None]
         if not sources:
-            yield Problem(("model", ""), "there is no model", "Set embed.model, embed.endpoint or embed.vectors.")
+            hint = f"Set {own}model, {own}endpoint or {own}vectors."
+            yield Problem(("model", ""), "there is no model", hint)
         elif len(sources) > 1:
-            yield Problem((sources[1],), f"cannot be used together with embed.{sources[0]}", "Keep one of the two.")
+            yield Problem((sources[1],), f"cannot be used together with {own}{sources[0]}", "Keep one of the two.")
         elif sources != ["model"]:
-            own = ("query_prompt", "document_prompt") if self.endpoint is not None else ()
+            prompts = ("query_prompt", "document_prompt") if self.endpoint is not None else ()
             for key in MODEL_ONLY_KEYS:
-                if key not in own and getattr(self, key) != EmbedConfig.model_fields[key].default:
+                if key not in prompts and getattr(self, key) != EncoderConfig.model_fields[key].default:
                     instead = _INSTEAD.get(key) if self.endpoint is not None else None
-                    yield Problem((key,), "applies only to embed.model, which is not set", instead or "Remove it.")
+                    yield Problem((key,), f"applies only to {own}model, which is not set", instead or "Remove it.")
         elif self.revision is not None and self.model is not None and is_not_on_hub(self.model):
-            yield Problem(("revision",), "applies only to a hub model, and embed.model is not one", "Remove it.")
+            yield Problem(("revision",), f"applies only to a hub model, and {own}model is not one", "Remove it.")
         if isinstance(self.device, tuple) and self.backend != "torch":
             yield Problem(
                 ("device", "backend"),
-                f"several devices need the torch backend, and embed.backend is {self.backend}",
+                f"several devices need the torch backend, and {own}backend is {self.backend}",
                 f"Name a single device, such as {self.device[0]}.",
             )
         for kind in ("query", "document"):
             prompt, name = f"{kind}_prompt", f"{kind}_prompt_name"
             if self.model is not None and getattr(self, prompt) is not None and getattr(self, name) is not None:
-                yield Problem((name,), f"cannot be used together with embed.{prompt}", "Keep one of the two.")
+                yield Problem((name,), f"cannot be used together with {own}{prompt}", "Keep one of the two.")
         if not self.normalize and self.similarity == "cosine":
-            yield Problem(("similarity", "normalize"), "cosine needs embed.normalize: true")
+            yield Problem(("similarity", "normalize"), f"cosine needs {own}normalize: true")
         if self.normalize and self.similarity in ("euclidean", "manhattan"):
-            yield Problem(("similarity", "normalize"), f"{self.similarity} needs embed.normalize: false")
+            yield Problem(("similarity", "normalize"), f"{self.similarity} needs {own}normalize: false")
+
+
+class _Named(Section):
+    """Name and kind of a further encoder; apart, so that they come before its other keys."""
+
+    name: Annotated[Text, AfterValidator(mark)] = Field(
+        description="What it is called in `mine.retrievers` and `filter.score`, and its candidates are marked with."
+    )
+    kind: Literal["dense", "sparse"] = Field(
+        default="dense",
+        description="`dense` vectors, or `sparse` ones: weights of words, as a `SparseEncoder` of Sentence Transformers"
+        " (SPLADE) gives.",
+    )
+
+
+class OtherEncoderConfig(EncoderConfig, _Named):
+    """A further encoder, which is a retriever and a scorer of its own."""
+
+    example: ClassVar[str] = "{name: gte, model: NAME}"
+
+    def problems(self) -> Iterator[Problem]:
+        yield from super().problems()
+        if self.name == BM25:
+            yield Problem(("name",), f"'{BM25}' is the search over the words", "Give it another name.")
+        if self.kind == "sparse":
+            if isinstance(self.device, tuple):
+                yield Problem(("device", "kind"), "a sparse encoder runs on a single device", "Name one of them.")
+            for key in _DENSE_ONLY:
+                if getattr(self, key) != EncoderConfig.model_fields[key].default:
+                    yield Problem((key, "kind"), "applies only to dense vectors, and kind is sparse", "Remove it.")
+
+
+class EmbedConfig(EncoderConfig):
+    """How texts become vectors: an embedding model, a server that has one, or ready-made vectors."""
+
+    within: ClassVar[str] = "embed."
+
+    others: Annotated[tuple[OtherEncoderConfig, ...], Strict(False)] = Field(
+        default=(),
+        description="Further encoders, which find and score candidates too.",
+        json_schema_extra={"default": []},
+    )
+
+    def problems(self) -> Iterator[Problem]:
+        yield from super().problems()
+        names = [other.name for other in self.others]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                yield Problem((f"others.{i}.name",), f"'{name}' is also the name of embed.others.{names.index(name)}")
 
 
 MODEL_ONLY_KEYS = (
@@ -224,6 +279,9 @@ MODEL_ONLY_KEYS = (
     "trust_remote_code",
 )
 """Keys of `embed` that mean nothing for ready-made vectors, nor, but for the prompts, for an endpoint."""
+
+_DENSE_ONLY = ("truncate_dim", "normalize", "similarity", "store_dtype", "endpoint", "vectors", "backend")
+"""Keys that mean nothing for sparse vectors."""
 
 _INSTEAD = {
     "revision": "Set embed.endpoint.revision instead.",

@@ -8,24 +8,22 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from negmine.config.values import Names, Problem, Section, found, worded
-from negmine.errors import nearest
 
 RERANK = "rerank"
-SCORERS = ("dense", RERANK)
-"""What scores candidates: the closeness of the vectors, and the cross-encoder."""
+"""The scorer that is a cross-encoder; the others are `dense` and further retrievers that score."""
 
 
 def _score(value: Any) -> str | tuple[str, ...]:
-    """``auto``, a scorer, or several; a list of one is that one."""
+    """``auto``, a scorer, or several; a list of one is that one. Which scorers there are is checked later."""
     listed = list(value) if isinstance(value, list | tuple) else [value]
-    known = SCORERS if isinstance(value, list | tuple) else ("auto", *SCORERS)
-    wrong = next((item for item in listed if item not in known), None)
+    wrong = next((item for item in listed if not isinstance(item, str) or not item), None)
     if wrong is not None or not listed:
-        expected = f"{', '.join(known)}" if not isinstance(value, list | tuple) else f"a list of {' and '.join(known)}"
-        near = nearest(wrong, list(known)) if isinstance(wrong, str) else ""
-        raise worded(f"expected {expected}, found {found(wrong) if listed else 'an empty list'}", near)
+        met = found(wrong) if listed else "an empty list"
+        raise worded(f"expected auto, a scorer or a list of scorers, found {met}", "Such as dense, or [dense, bm25].")
     if len(set(listed)) < len(listed):
-        raise worded(f"'{listed[0]}' is listed twice")
+        raise worded(f"'{next(name for name in listed if listed.count(name) > 1)}' is listed twice")
+    if len(listed) > 1 and "auto" in listed:
+        raise worded("'auto' is no scorer, and stands alone", "Name the scorers, such as [dense, rerank].")
     return listed[0] if len(listed) == 1 else tuple(listed)
 
 
@@ -33,7 +31,13 @@ Score = Annotated[
     str | tuple[str, ...],
     BeforeValidator(_score),
     WithJsonSchema(
-        {"anyOf": [{"enum": ["auto", *SCORERS]}, {"type": "array", "items": {"enum": list(SCORERS)}, "minItems": 1}]}
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+            ],
+            "examples": ["auto", "dense", RERANK, "bm25", ["dense", "bm25"]],
+        }
     ),
 ]
 """Whose scores decide."""
@@ -131,9 +135,10 @@ class FilterConfig(Section):
 
     score: Score = Field(
         default="auto",
-        description="Whose score decides: `dense` (closeness of the vectors) or `rerank` (the cross-encoder); `auto` is"
-        " the reranker where there is one. With a list such as `[rerank, dense]` the margins must hold under each, or"
-        " as `agreement` says, and the first decides all else.",
+        description="Whose score decides: `dense` (closeness of the vectors), `rerank` (the cross-encoder), `bm25` or a"
+        " further encoder of `mine.retrievers`; `auto` is the reranker where there is one, else `dense`. With a list"
+        " such as `[dense, bm25]` the margins must hold under each, or as `agreement` says, and the first decides all"
+        " else.",
     )
     reference: Literal["min", "max", "mean"] = Field(
         default="min", description="Which of a query's positive scores the margins are measured from."
@@ -231,8 +236,9 @@ class FilterConfig(Section):
                 yield Problem(("exclude_same",), f"'{name}' is listed twice")
         yield from self._sampling_problems()
         judging = [name for name in _JUDGING if getattr(self, name) is not None]
-        twice = isinstance(self.score, tuple) and self.relative_margin is not None  # once with each score
-        if self.agreement != "any" and len(judging) + twice < 2:
+        more = len(self.score) - 1 if isinstance(self.score, tuple) else 0  # each scorer has a margin of its own
+        of_each = more * sum(getattr(self, name) is not None for name in ("relative_margin", "leak_rate"))
+        if self.agreement != "any" and len(judging) + of_each < 2:
             yield Problem(
                 ("agreement",),
                 f"'{self.agreement}' needs two rules that can agree, and {judging[0] if judging else 'none'} is set",

@@ -148,7 +148,7 @@ def _put(node: Any, name: str | int, value: Any, dotted: str) -> None:
 def _resolve_paths(document: Document, folder: str) -> None:
     """Make every path absolute, in place: relative to the folder it was written for."""
     document.value.setdefault("work_dir", Config.model_fields["work_dir"].default)
-    for key in (*PATH_KEYS, *_run_keys(document.value)):
+    for key in (*PATH_KEYS, *_run_keys(document.value), *_encoder_keys(document.value)):
         names = split_key(key)
         *parents, last = names
         node = document.value
@@ -159,7 +159,7 @@ def _resolve_paths(document: Document, folder: str) -> None:
             continue
         spot = document.spot(names, key=False)
         base = str(Path.cwd()) if spot is not None and spot.override is not None else folder
-        named = key in ("embed.model", "rerank.model", "evaluate.model", "data.dataset.name")
+        named = last == "model" or key == "data.dataset.name"
         paths = [_absolute(p, base, is_model=named) if isinstance(p, str) else p for p in _as_list(value)]
         node[last] = paths if isinstance(value, list) else paths[0]
 
@@ -169,6 +169,14 @@ def _run_keys(value: Any) -> list[str]:
     mine = value.get("mine")
     entries = mine.get("retrievers") if isinstance(mine, dict) else None
     return [f"mine.retrievers.{i}.run" for i in range(len(entries))] if isinstance(entries, list) else []
+
+
+def _encoder_keys(value: Any) -> list[str]:
+    """The same of further encoders."""
+    embed = value.get("embed")
+    entries = embed.get("others") if isinstance(embed, dict) else None
+    keys = ("model", "vectors.corpus", "vectors.queries")
+    return [f"embed.others.{i}.{key}" for i in range(len(entries)) for key in keys] if isinstance(entries, list) else []
 
 
 def _as_list(value: str | list[Any]) -> list[Any]:

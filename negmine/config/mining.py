@@ -14,18 +14,19 @@ from negmine.errors import nearest
 DENSE: Final = "dense"
 BM25: Final = "bm25"
 GIVEN: Final = "given"
-RESERVED = (DENSE, GIVEN, "random")
-"""Names that the tool gives itself: candidates of a run must not be taken for others."""
+RESERVED = (DENSE, GIVEN, "random", "rerank", "auto")
+"""Names that the tool gives itself: candidates and scores of others must not be taken for them."""
 
 TAGS = ("<name>", "<run>")
 """What validation calls the two kinds of an entry in ``mine.retrievers``; they are no part of a key."""
 
 
-def _mark(name: str) -> str:
+def mark(name: str) -> str:
+    """A name that can mark candidates. Raises what validation shows for another."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise worded(f"expected a name of letters, digits, '.', '_' and '-', found {found(name)}", "Such as bm25.")
     if name in RESERVED:
-        raise worded(f"'{name}' marks candidates of negmine's own", "Give the run another name.")
+        raise worded(f"'{name}' marks candidates of negmine's own", "Give it another name.")
     return name
 
 
@@ -36,7 +37,7 @@ class RunConfig(Section):
         description="Run file, also .gz or .zst: TREC's six columns (`query Q0 document rank score tag`), or three"
         " (`query document score`, or a rank), with which `kind` must be set."
     )
-    name: Annotated[Text, AfterValidator(_mark)] = Field(
+    name: Annotated[Text, AfterValidator(mark)] = Field(
         description="What its candidates are marked with, such as `bm25`."
     )
     kind: Literal["auto", "score", "rank"] = Field(
@@ -58,7 +59,7 @@ def _kind_of_entry(entry: Any) -> str:
 
 
 Retriever = Annotated[
-    Annotated[Literal["dense", "bm25"], Tag(TAGS[0])] | Annotated[RunConfig, Tag(TAGS[1])],
+    Annotated[Text, Tag(TAGS[0])] | Annotated[RunConfig, Tag(TAGS[1])],
     Discriminator(_kind_of_entry),
 ]
 
@@ -69,8 +70,9 @@ class MineConfig(Section):
     retrievers: Annotated[tuple[Retriever, ...], Strict(False)] = Field(
         default=(DENSE,),
         description="What names candidates: `dense` (the search over the vectors), `bm25` (the search over the words),"
-        " and run files of other systems (`{run: splade.trec, name: splade}`).",
-        examples=[[DENSE], [DENSE, BM25], [DENSE, {"run": "splade.trec", "name": "splade"}]],
+        " the names of further encoders (`embed.others`), and run files of other systems (`{run: splade.trec, name:"
+        " splade}`).",
+        examples=[[DENSE], [DENSE, BM25], [DENSE, "gte"], [DENSE, {"run": "splade.trec", "name": "splade"}]],
     )
     k: int = Field(
         default=100, ge=1, description="Candidates per query and retriever; its own positives are not counted."
@@ -80,10 +82,10 @@ class MineConfig(Section):
         description="`none`: all that the retrievers name, ordered by the closeness of the vectors; `rrf`: ordered by"
         " their reciprocal ranks together, and the best `k` of these.",
     )
-    quotas: dict[str, Annotated[int, Field(ge=1)]] = Field(
+    quotas: dict[str, Annotated[int, Field(ge=0)]] = Field(
         default_factory=dict,
-        description="How many candidates per query `dense` or `bm25` may name, where that is less than `k`, such as"
-        " `{bm25: 50}`.",
+        description="How many candidates per query a retriever that searches may name, where that is less than `k`,"
+        " such as `{bm25: 50}`. With 0 it only gives its scores to the candidates of the others.",
         json_schema_extra={"default": {}},
     )
     part_queries: int = Field(
@@ -101,6 +103,16 @@ class MineConfig(Section):
         return BM25 in self.retrievers
 
     @property
+    def searched(self) -> tuple[str, ...]:
+        """The retrievers that search, in order: `dense`, `bm25` and further encoders."""
+        return tuple(entry for entry in self.retrievers if isinstance(entry, str))
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Those that score candidates besides `dense`, which always does."""
+        return tuple(name for name in self.searched if name != DENSE)
+
+    @property
     def runs(self) -> tuple[RunConfig, ...]:
         """The run files."""
         return tuple(entry for entry in self.retrievers if isinstance(entry, RunConfig))
@@ -113,7 +125,7 @@ class MineConfig(Section):
     @property
     def most(self) -> int:
         """How many candidates all retrievers can find for a query (without those that came with the labels)."""
-        searched = sum(self.quotas.get(name, self.k) for name in self.retrievers if isinstance(name, str))
+        searched = sum(self.quotas.get(name, self.k) for name in self.searched)
         total = searched + sum(run.depth or self.k for run in self.runs)
         return total if self.fusion == "none" else min(total, self.k)
 
@@ -128,8 +140,8 @@ class MineConfig(Section):
                 ("fusion",), f"{self.fusion} merges several retrievers, and there is one", "Remove it, or name another."
             )
         yield from self._quota_problems(names)
-        searched = self.dense or self.bm25 or self.fusion != "none"
-        if "k" in self.model_fields_set and not searched and all(run.depth is not None for run in self.runs):
+        searching = self.searched or self.fusion != "none"
+        if "k" in self.model_fields_set and not searching and all(run.depth is not None for run in self.runs):
             yield Problem(
                 ("k",), "applies to no retriever: nothing is searched, and no run is without depth", "Remove it."
             )

@@ -13,7 +13,7 @@ from pydantic import Field, Strict
 
 from negmine.config.checking import ChecksConfig
 from negmine.config.data import DataConfig
-from negmine.config.embedding import EmbedConfig, VectorsConfig
+from negmine.config.embedding import EmbedConfig, EncoderConfig, OtherEncoderConfig, VectorsConfig
 from negmine.config.engine import EngineConfig
 from negmine.config.evaluating import DECIDED, EvaluateConfig, TrainConfig
 from negmine.config.exporting import ExportConfig, SplitConfig, export_problems
@@ -21,9 +21,11 @@ from negmine.config.filtering import RERANK, FilterConfig, NearDuplicatesConfig,
 from negmine.config.formats import ColumnsConfig
 from negmine.config.judging import JudgeConfig, judge_problems
 from negmine.config.mining import BM25, DENSE, MineConfig, RunConfig
-from negmine.config.reranking import RerankConfig, RerankEndpointConfig, score_problems
+from negmine.config.reranking import RerankConfig, RerankEndpointConfig
 from negmine.config.retrievers import Bm25Config
+from negmine.config.scorers import Scoring
 from negmine.config.values import CountOrAuto, MemorySize, PathText, Problem, Section, Text
+from negmine.errors import nearest
 
 __all__ = [
     "Bm25Config",
@@ -32,6 +34,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "EmbedConfig",
+    "EncoderConfig",
     "EngineConfig",
     "EvaluateConfig",
     "ExportConfig",
@@ -40,6 +43,7 @@ __all__ = [
     "JudgeConfig",
     "MineConfig",
     "NearDuplicatesConfig",
+    "OtherEncoderConfig",
     "PairsConfig",
     "RerankConfig",
     "RerankEndpointConfig",
@@ -160,9 +164,19 @@ class Config(Section):
             return (RERANK if self.rerank is not None else DENSE,)
         return self.filter.score if isinstance(self.filter.score, tuple) else (self.filter.score,)
 
+    @property
+    def others(self) -> dict[str, OtherEncoderConfig]:
+        """The further encoders by name."""
+        return {other.name: other for other in self.embed.others}
+
+    def with_encoder(self, name: str) -> Config:
+        """The same with a further encoder as ``embed``: what works on one encoder works on each."""
+        return self.model_copy(update={"embed": self.others[name]})
+
     def problems(self) -> Iterator[Problem]:
         yield from self._place_problems()
-        yield from score_problems(self.filter, self.rerank, self.scorers)
+        yield from self._retriever_problems()
+        yield from Scoring(self.filter, self.mine, self.embed.others, self.rerank, self.scorers).problems()
         yield from judge_problems(self.judge, self.filter)
         if self.data.chunks is not None and self.embed.vectors is not None:
             yield Problem(
@@ -185,14 +199,17 @@ class Config(Section):
                 "Ray's workers have GPUs for models only, and search runs on their CPUs",
                 "Set index.device to auto.",
             )
-        device, gpus = self.embed.device, self.engine.gpus_per_worker
-        if self.engine.kind == "ray" and (isinstance(device, tuple) or device.startswith("cuda:")):
-            named = "a list names devices" if isinstance(device, tuple) else f"'{device}' names a GPU"
-            yield Problem(
-                ("embed.device", "engine.kind"),
-                f"{named}, but Ray gives each worker its own",
-                "Set embed.device to cuda or auto.",
-            )
+        gpus = self.engine.gpus_per_worker
+        encoders = {"embed": self.embed, **{f"embed.others.{i}": other for i, other in enumerate(self.embed.others)}}
+        for key, encoder in encoders.items():
+            device = encoder.device
+            if self.engine.kind == "ray" and (isinstance(device, tuple) or device.startswith("cuda:")):
+                named = "a list names devices" if isinstance(device, tuple) else f"'{device}' names a GPU"
+                yield Problem(
+                    (f"{key}.device", "engine.kind"),
+                    f"{named}, but Ray gives each worker its own",
+                    f"Set {key}.device to cuda or auto.",
+                )
         reranker = self.rerank.device if self.rerank is not None and self.rerank.model is not None else "cpu"
         if self.engine.kind == "ray" and reranker.startswith("cuda:"):
             yield Problem(
@@ -200,7 +217,8 @@ class Config(Section):
                 f"'{reranker}' names a GPU, but Ray gives each worker its own",
                 "Set rerank.device to cuda or auto.",
             )
-        if gpus not in ("auto", 0) and (self.embed.model is None or device == "cpu") and reranker == "cpu":
+        on_cpu = all(encoder.model is None or encoder.device == "cpu" for encoder in encoders.values())
+        if gpus not in ("auto", 0) and on_cpu and reranker == "cpu":
             why = "there is no model to run" if self.embed.model is None else "embed.device is cpu"
             yield Problem(
                 ("engine.gpus_per_worker",), f"no worker would use its GPU: {why}", "Leave it at auto, or set it to 0."
@@ -248,11 +266,36 @@ class Config(Section):
                 "Set engine.scratch to a folder that all machines share, or engine.address: local.",
             )
 
+    def _retriever_problems(self) -> Iterator[Problem]:
+        """The rules about the names of retrievers, and about encoders that are none."""
+        known = (DENSE, BM25, *self.others)
+        for i, entry in enumerate(self.mine.retrievers):
+            if isinstance(entry, str) and entry not in known:
+                more = "" if self.others else "; further encoders are named in embed.others"
+                yield Problem(
+                    (f"mine.retrievers.{i}",),
+                    f"expected one of {', '.join(known)}, found the text '{entry}'{more}",
+                    nearest(entry, list(known)),
+                )
+        for i, name in enumerate(self.others):
+            if name not in self.mine.searched:
+                yield Problem(
+                    (f"embed.others.{i}.name", "mine.retrievers"),
+                    f"'{name}' is not in mine.retrievers, and nothing else uses it",
+                    f"Write mine.retrievers: [{', '.join(map(str, [*self.mine.searched, name]))}], or remove it.",
+                )
+            if self.data.chunks is not None and self.others[name].vectors is not None:
+                yield Problem(
+                    (f"embed.others.{i}.vectors", "data.long_documents"),
+                    "ready-made vectors are those of whole documents, and data.long_documents is chunk",
+                    "Set data.long_documents: keep, or a model.",
+                )
+
     def _depth_problems(self) -> Iterator[Problem]:
         """The rules about who names candidates, and about numbers that must come from so many."""
         mine, wanted, skipped = self.mine, self.filter.num_negatives, self.filter.range_min
         given = self.data.negatives == "keep"
-        depth = "mine.retrievers" if mine.runs or mine.bm25 else "mine.k"
+        depth = "mine.retrievers" if mine.runs or mine.further else "mine.k"
         if not mine.retrievers and not given:
             yield Problem(
                 ("mine.retrievers",), "nothing names candidates", "Write [dense], or set data.negatives: keep."

@@ -8,7 +8,6 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from negmine.config.embedding import is_not_on_hub, server_problems
-from negmine.config.filtering import RERANK, FilterConfig
 from negmine.config.values import CountOrAuto, Problem, Section, Text
 
 
@@ -125,53 +124,3 @@ _INSTEAD = {
     "revision": "Set rerank.endpoint.revision instead.",
     "batch_size": "Set rerank.endpoint.batch_texts instead.",
 }
-
-
-def score_problems(section: FilterConfig, rerank: RerankConfig | None, scorers: tuple[str, ...]) -> Iterator[Problem]:
-    """The rules about which scores the filter can go by. ``scorers``: those that it does go by, the first decides."""
-    if RERANK not in scorers:
-        if rerank is not None:
-            yield Problem(
-                ("filter.score", "rerank"),
-                "the candidates are scored by the reranker, and no rule uses these scores",
-                "Write filter.score: rerank, or rerank: null.",
-            )
-        return
-    if rerank is None:
-        yield Problem(
-            ("filter.score",), "'rerank' needs a reranker", "Set rerank.model or rerank.endpoint, or score: dense."
-        )
-        return
-    if section.on_shortage == "random" or section.random_share > 0:
-        key = "random_share" if section.random_share > 0 else "on_shortage"
-        instead = "Set it to 0." if section.random_share > 0 else "Set it to fewer or drop."
-        yield Problem((f"filter.{key}", "filter.score"), "random passages have no score of the reranker", instead)
-    if len(scorers) > 1:
-        yield from _several_problems(section)
-    if rerank.activation != "identity":
-        return
-    why = (
-        "is a share of the reference score, and a logit (rerank.activation: identity) has no zero to take a share from"
-    )
-    instead = "Set filter.absolute_margin instead, or rerank.activation: sigmoid."
-    if section.relative_margin is not None:
-        yield Problem(("filter.relative_margin", "rerank.activation"), why, instead)
-    if section.risk is not None and section.risk.as_hard_as is not None:
-        yield Problem(
-            ("filter.risk.as_hard_as", "rerank.activation"),
-            f"filter.risk.as_hard_as {why}",
-            "Set filter.risk: {max: 0.5} or null, or rerank.activation: sigmoid.",
-        )
-
-
-def _several_problems(section: FilterConfig) -> Iterator[Problem]:
-    """The rules about the margins of two scorers."""
-    for key, why in (("absolute_margin", "means something else on each scale"), ("leak_rate", "is of one score only")):
-        if getattr(section, key) is not None:
-            yield Problem((f"filter.{key}", "filter.score"), f"{why}, and filter.score names two", "Name one scorer.")
-    if section.relative_margin is None:
-        yield Problem(
-            ("filter.score",),
-            "two scorers are to agree on a margin, and filter.relative_margin is not set",
-            "Set it, or name one scorer.",
-        )

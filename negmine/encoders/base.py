@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -22,6 +23,26 @@ class Encoder(Protocol):
 
     def encode_passages(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
         """float32 (n, d), n >= 1; ``progress`` is told how many more texts are done."""
+
+
+@dataclass(frozen=True)
+class SparseVectors:
+    """Weights of terms for each of n texts: those of text i are ``terms`` int32, ascending, and ``weights`` float32 in
+    the rows ``offsets[i]:offsets[i + 1]``; ``offsets`` int64 (n + 1,)."""
+
+    offsets: np.ndarray
+    terms: np.ndarray
+    weights: np.ndarray
+
+
+class SparseEncoder(Protocol):
+    """Turns texts into weights of terms of a vocabulary."""
+
+    def encode_queries(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> SparseVectors:
+        """Of n >= 1 texts; ``progress`` is told how many more texts are done."""
+
+    def encode_passages(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> SparseVectors:
+        """Of n >= 1 texts; ``progress`` is told how many more texts are done."""
 
 
 @runtime_checkable

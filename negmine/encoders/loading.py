@@ -126,18 +126,18 @@ def loading(folder: Path, settings: Settings, kind: str, hint: str) -> Iterator[
         ) from error
 
 
-def load_model(folder: Path, settings: Settings) -> Any:
-    """The ``SentenceTransformer`` in ``folder``; raises as ``prepare`` and ``loading`` do."""
+def load_model(folder: Path, settings: Settings, *, sparse: bool = False) -> Any:
+    """The ``SentenceTransformer`` (or ``SparseEncoder``) in ``folder``; raises as ``prepare`` and ``loading`` do."""
     prepare(settings)
     with loading(folder, settings, "its architecture", "Download or save the model again."):
         import torch
-        from sentence_transformers import SentenceTransformer
+        from sentence_transformers import SentenceTransformer, SparseEncoder
 
-        model = SentenceTransformer(
+        model = (SparseEncoder if sparse else SentenceTransformer)(
             str(folder),
             device="cpu" if settings.backend == "openvino" or devices(settings) else _device(settings),
             backend=settings.backend,
-            truncate_dim=settings.truncate_dim,
+            **({} if sparse else {"truncate_dim": settings.truncate_dim}),
             trust_remote_code=settings.trust_remote_code,
             model_kwargs=model_kwargs(settings),
             local_files_only=True,

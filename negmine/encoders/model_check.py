@@ -12,7 +12,7 @@ from typing import Any
 from negmine.encoders.model_files import missing_shards, walk
 from negmine.errors import ConfigError, InputError, MissingDependencyError
 
-EMBEDDING, CROSS_ENCODER = "SentenceTransformer", "CrossEncoder"
+EMBEDDING, CROSS_ENCODER, SPARSE = "SentenceTransformer", "CrossEncoder", "SparseEncoder"
 """Kinds of models of Sentence Transformers."""
 _NEEDED = {"onnx": ("onnxruntime", "optimum.onnxruntime"), "openvino": ("openvino", "optimum.intel")}
 _POINTER = b"version https://git-lfs"
@@ -43,7 +43,11 @@ def check_model(folder: Path, *, trust_remote_code: bool = False, kind: str = EM
     usual = EMBEDDING if (folder / "modules.json").exists() else kind  # older files do not say it
     found = _entry(folder / "config_sentence_transformers.json", "model_type") or usual
     if found != kind:
-        wanted = {EMBEDDING: "an embedding model", CROSS_ENCODER: "a cross-encoder"}[kind]
+        wanted = {
+            EMBEDDING: "an embedding model",
+            CROSS_ENCODER: "a cross-encoder",
+            SPARSE: "a sparse encoder, which SparseEncoder.save_pretrained writes",
+        }[kind]
         raise InputError(f"this is a {found} and not {wanted}", where=str(folder), hint="Check embed.model.")
     if not trust_remote_code:
         _refuse_own_code(folder)

@@ -1,4 +1,4 @@
-"""Models run by Sentence Transformers on this machine."""
+"""Embedding models run by Sentence Transformers on this machine."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from negmine.encoders.batches import by_characters, copies, equal_length
+from negmine.encoders.batches import TOKENS, by_characters, copies, equal_length
 from negmine.encoders.lengths import cut_off
 from negmine.encoders.loading import Settings, devices, first_line, load_model, quiet
 from negmine.encoders.workers import Workers
 from negmine.errors import ConfigError, InputError
 
-__all__ = ["SentenceTransformerEncoder", "Settings"]
+__all__ = ["LocalModel", "SentenceTransformerEncoder", "Settings"]
 
 _BATCH = 32
 _STATIC_BATCH = 1024
@@ -25,17 +25,19 @@ _Call = tuple[np.ndarray, int, int]
 """Positions of texts, how often they are given, texts per batch."""
 
 
-class SentenceTransformerEncoder:
-    """An ``Encoder`` over ``SentenceTransformer.encode_query`` and ``encode_document``.
+class LocalModel:
+    """A model that reads texts: how they are cut into batches, prompts, devices.
 
-    Those apply the model's own prompts and Router tasks unless a prompt is set. With several devices
-    the first texts start a process for each; ``close`` ends them.
+    With several devices the first texts start a process for each; ``close`` ends them.
     """
+
+    tokens = TOKENS
+    """Of a batch on a processor."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self._settings = settings
         self._folder = folder
-        self._model = load_model(folder, settings)
+        self._model = self._loaded(folder, settings)
         if settings.max_seq_length is not None:
             _limit_length(self._model, settings.max_seq_length)
         for key in ("query_prompt_name", "document_prompt_name"):
@@ -59,25 +61,14 @@ class SentenceTransformerEncoder:
             self._model.to(self._devices[0])
             self._devices = ()
 
+    def _loaded(self, folder: Path, settings: Settings) -> Any:
+        return load_model(folder, settings)
+
     def close(self) -> None:
         """End the processes of several devices; the next texts would start them again."""
         if self._workers is not None:
             self._workers.close()
             self._workers = None
-
-    @property
-    def similarity(self) -> str:
-        if self._settings.similarity != "auto":
-            return self._settings.similarity
-        return "cosine" if self._settings.normalize else str(self._model.similarity_fn_name or "cosine")
-
-    def encode_queries(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
-        s = self._settings
-        return self._encode("query", texts, s.query_prompt, s.query_prompt_name, progress)
-
-    def encode_passages(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
-        s = self._settings
-        return self._encode("document", texts, s.document_prompt, s.document_prompt_name, progress)
 
     def cut_off_queries(self, texts: Sequence[str]) -> np.ndarray:
         s = self._settings
@@ -91,47 +82,6 @@ class SentenceTransformerEncoder:
         start = self._resolved(task, prompt, prompt_name)
         with self._failures(), quiet():
             return cut_off(self._model, task, [start + text for text in texts])
-
-    def _encode(
-        self,
-        task: str,
-        texts: Sequence[str],
-        prompt: str | None,
-        prompt_name: str | None,
-        progress: Callable[[int], None] | None,
-    ) -> np.ndarray:
-        encode = getattr(self._model, f"encode_{task}")
-
-        def encoded_by(pool: Any, call: _Call) -> np.ndarray:
-            rows, times, batch = call
-            given = [texts[row] for row in rows] * times
-            vectors: np.ndarray = encode(
-                given,
-                prompt=prompt,
-                prompt_name=prompt_name,
-                batch_size=batch,
-                convert_to_numpy=True,
-                show_progress_bar=False,
-                **({} if pool is None else {"pool": pool, "chunk_size": len(given)}),
-            )
-            return vectors
-
-        vectors: np.ndarray | None = None
-        with self._failures(), quiet():
-            calls = self._calls(task, texts, prompt, prompt_name)
-            for (rows, _, _), encoded in self._spread(encoded_by, calls, task):
-                if vectors is None:
-                    vectors = np.empty((len(texts), encoded.shape[1]), np.float32)
-                vectors[rows] = encoded[: len(rows)]
-                if progress is not None:
-                    progress(len(rows))
-        assert vectors is not None
-        cut = self._settings.truncate_dim
-        if cut is not None and vectors.shape[1] < cut:
-            raise ConfigError(
-                f"it is {cut} but the model's vectors have {vectors.shape[1]} dimensions", where="embed.truncate_dim"
-            )
-        return _normalised(vectors) if self._settings.normalize else vectors
 
     def _spread(
         self, encoded_by: Callable[[Any, _Call], np.ndarray], calls: Iterator[_Call], task: str
@@ -171,7 +121,7 @@ class SentenceTransformerEncoder:
             return
         if self._settings.backend == "torch" and self._on_processor and "attention_mask" in kind:
             lengths = self._token_counts([start + text for text in texts], task)
-            for rows in equal_length(lengths, given):
+            for rows in equal_length(lengths, given, self.tokens):
                 times = copies(len(rows), int(lengths[rows[0]]))
                 yield rows, times, len(rows) * times
             return
@@ -215,6 +165,68 @@ class SentenceTransformerEncoder:
                 where=str(self._folder),
                 hint="Try a smaller embed.batch_size or embed.max_seq_length.",
             ) from error
+
+
+class SentenceTransformerEncoder(LocalModel):
+    """An ``Encoder`` over ``SentenceTransformer.encode_query`` and ``encode_document``.
+
+    Those apply the model's own prompts and Router tasks unless a prompt is set.
+    """
+
+    @property
+    def similarity(self) -> str:
+        if self._settings.similarity != "auto":
+            return self._settings.similarity
+        return "cosine" if self._settings.normalize else str(self._model.similarity_fn_name or "cosine")
+
+    def encode_queries(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
+        s = self._settings
+        return self._encode("query", texts, s.query_prompt, s.query_prompt_name, progress)
+
+    def encode_passages(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
+        s = self._settings
+        return self._encode("document", texts, s.document_prompt, s.document_prompt_name, progress)
+
+    def _encode(
+        self,
+        task: str,
+        texts: Sequence[str],
+        prompt: str | None,
+        prompt_name: str | None,
+        progress: Callable[[int], None] | None,
+    ) -> np.ndarray:
+        encode = getattr(self._model, f"encode_{task}")
+
+        def encoded_by(pool: Any, call: _Call) -> np.ndarray:
+            rows, times, batch = call
+            given = [texts[row] for row in rows] * times
+            vectors: np.ndarray = encode(
+                given,
+                prompt=prompt,
+                prompt_name=prompt_name,
+                batch_size=batch,
+                convert_to_numpy=True,
+                show_progress_bar=False,
+                **({} if pool is None else {"pool": pool, "chunk_size": len(given)}),
+            )
+            return vectors
+
+        vectors: np.ndarray | None = None
+        with self._failures(), quiet():
+            calls = self._calls(task, texts, prompt, prompt_name)
+            for (rows, _, _), encoded in self._spread(encoded_by, calls, task):
+                if vectors is None:
+                    vectors = np.empty((len(texts), encoded.shape[1]), np.float32)
+                vectors[rows] = encoded[: len(rows)]
+                if progress is not None:
+                    progress(len(rows))
+        assert vectors is not None
+        cut = self._settings.truncate_dim
+        if cut is not None and vectors.shape[1] < cut:
+            raise ConfigError(
+                f"it is {cut} but the model's vectors have {vectors.shape[1]} dimensions", where="embed.truncate_dim"
+            )
+        return _normalised(vectors) if self._settings.normalize else vectors
 
 
 def _normalised(vectors: np.ndarray) -> np.ndarray:

@@ -170,7 +170,8 @@ class RayExecutor:
         if stage.runs_model(self._config):
             import ray
 
-            on_gpu = self._config.embed.device != "cpu" and ray.cluster_resources().get("GPU", 0) >= 1
+            encoders = (self._config.embed, *self._config.embed.others)
+            on_gpu = any(encoder.device != "cpu" for encoder in encoders) and ray.cluster_resources().get("GPU", 0) >= 1
             gpus = float(on_gpu) if engine.gpus_per_worker == "auto" else float(engine.gpus_per_worker)
         return _Need(engine.cpus_per_worker, gpus, self._config.memory_limit)
 

@@ -8,21 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from negmine.config import Config
 from negmine.encoders.endpoint import BYTES_PER_TOKEN
 from negmine.pipeline import StageStatus
 from negmine.planning.facts import Asked, Embedding
 from negmine.planning.workload import Texts
+from negmine.stages.embed.encoding import OTHERS, EncoderSource
 from negmine.store.manifest import digest_of
 from negmine.store.workdir import WorkDir
 
 
-def endpoint_embedding(config: Config, status: StageStatus, work: WorkDir, kinds: Sequence[Texts]) -> Embedding:
+def endpoint_embedding(source: EncoderSource, status: StageStatus, work: WorkDir, kinds: Sequence[Texts]) -> Embedding:
     """For the passages and queries (``kinds``) that have no vector yet.
 
     The time is known when this run asked the same model before: how fast a server is cannot be told
     without asking it for what may cost money.
     """
+    config = source.config
     endpoint = config.embed.endpoint
     assert endpoint is not None
     prompts = (config.embed.document_prompt, config.embed.query_prompt)
@@ -35,7 +36,7 @@ def endpoint_embedding(config: Config, status: StageStatus, work: WorkDir, kinds
         requests += math.ceil(float(share @ kind.lengths) / parts) * parts
     price = endpoint.price_per_million_tokens
     texts = sum(kind.count for kind in kinds)
-    per_text = _seconds_per_text(config, status, work)
+    per_text = _seconds_per_text(source, status, work)
     return Embedding(
         texts,
         None if per_text is None else per_text * texts,
@@ -51,18 +52,24 @@ def _tokens(texts: Texts, prompt: str) -> np.ndarray:
     return np.maximum(np.ceil(lengths / BYTES_PER_TOKEN), 1.0)
 
 
-def _seconds_per_text(config: Config, status: StageStatus, work: WorkDir) -> float | None:
+def _seconds_per_text(source: EncoderSource, status: StageStatus, work: WorkDir) -> float | None:
     """Of the parts that the interrupted stage has, else of the finished stage if the model is the same."""
+    endpoint, manifest = source.config.embed.endpoint, status.manifest
+    assert endpoint is not None
+
+    def own(task: str) -> bool:
+        return task.startswith((f"{source.folder}corpus/", f"{source.folder}queries/"))
+
     if status.made_from is not None:
-        receipts = work.pending("embed", digest_of(status.made_from)).receipts().values()
-        found = _mean([(receipt.counts, receipt.wall_seconds) for receipt in receipts])
+        receipts = work.pending("embed", digest_of(status.made_from)).receipts()
+        found = _mean([(r.counts, r.wall_seconds) for task, r in receipts.items() if own(task)])
         if found is not None:
             return found
-    endpoint, manifest = config.embed.endpoint, status.manifest
-    assert endpoint is not None
-    if manifest is None or manifest.made_from.get("config", {}).get("embed.endpoint.model") != endpoint.model:
+    made_from = manifest.made_from if manifest is not None else {}
+    before = made_from.get("config", {}) if source.name is None else made_from.get(OTHERS, {}).get(source.name, {})
+    if manifest is None or before.get("embed.endpoint.model") != endpoint.model:
         return None
-    return _mean([(task["counts"], task["wall_seconds"]) for task in manifest.tasks.values()])
+    return _mean([(t["counts"], t["wall_seconds"]) for name, t in manifest.tasks.items() if own(name)])
 
 
 def _mean(tasks: Sequence[tuple[Mapping[str, Any], float]]) -> float | None:

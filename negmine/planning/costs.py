@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from negmine.encoders.batches import TOKENS
-from negmine.planning.facts import Estimate, Facts
+from negmine.planning.facts import Estimate, Facts, together
 from negmine.planning.training_files import file_bytes, is_plain, tasks_of_export, texts_in_memory
 from negmine.retrieval.list_costs import build_products, sample_bytes, search_products
 from negmine.stages.lexical import COUNTED_ROWS
@@ -56,9 +56,15 @@ def ingest(facts: Facts) -> Estimate:
 
 
 def embed(facts: Facts) -> Estimate:
+    return together([_embed(each) for each in (facts, *facts.others)])
+
+
+def _embed(facts: Facts) -> Estimate:
     config, work = facts.config.embed, facts.work
     texts = work.passages.count + work.queries.count
     disk = texts * facts.vector_bytes if facts.vector_bytes is not None else None
+    if facts.sparse:  # how many words have a weight, and how fast a model finds them, is not measured
+        return Estimate(sum(math.ceil(t.count / config.part_rows) for t in (work.passages, work.queries)))
     if config.vectors is not None:
         assert facts.dimension is not None
         assert disk is not None
@@ -87,7 +93,7 @@ def embed(facts: Facts) -> Estimate:
 
 
 def index(facts: Facts) -> Estimate:
-    vectors = _vector_index(facts)
+    vectors = together([_vector_index(each) for each in (facts, *facts.others)])
     if not facts.config.mine.bm25:
         return vectors
     # A term in a passage every ten characters or so: it is counted, then weighed.
@@ -105,6 +111,8 @@ def index(facts: Facts) -> Estimate:
 
 
 def _vector_index(facts: Facts) -> Estimate:
+    if facts.sparse:
+        return Estimate(1)
     passages, row, d = facts.work.passages.count, facts.vector_bytes, facts.dimension
     segments = math.ceil(passages / SEGMENT_ROWS)
     if row is None or d is None:
@@ -163,6 +171,11 @@ def mine(facts: Facts) -> Estimate:
     products = search_products(facts.lists, passages, queries) if facts.lists else queries * passages
     products *= config.mine.dense
     search = 2 * d * products / facts.machine.search_flops
+    for other in facts.others:
+        if other.dimension is None or other.sparse:
+            return Estimate(tasks, disk)
+        memory += min(quarter, passages * other.dimension * 4)
+        search += 2 * other.dimension * queries * passages / facts.machine.search_flops
     # Each batch of queries reads the matrix three times: positives, search, exact scores.
     batches = facts.parts * math.ceil(wanted / quarter)
     several = facts.work.positives / max(queries, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from negmine.config import Config
@@ -40,6 +41,28 @@ class Estimate:
     asked: Asked | None = None
 
 
+def together(estimates: Sequence[Estimate]) -> Estimate:
+    """Estimates of what one stage does one after the other; not known where one of them is not."""
+
+    def total(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return sum(known) if len(known) == len(values) else None
+
+    tasks, disk, seconds = (total([getattr(e, n) for e in estimates]) for n in ("tasks", "disk_bytes", "seconds"))
+    memory = [each.memory_bytes for each in estimates]
+    asked = [each.asked for each in estimates if each.asked is not None]
+    return Estimate(
+        None if tasks is None else int(tasks),
+        None if disk is None else round(disk),
+        None if None in memory else max(value for value in memory if value is not None),
+        seconds,
+        sum(each.apart for each in estimates),
+        Asked(sum(a.requests for a in asked), sum(a.tokens for a in asked), total([a.cost for a in asked]))
+        if asked
+        else None,
+    )
+
+
 @dataclass(frozen=True)
 class Embedding:
     """What embed takes for the texts that have no vector yet: their number, seconds in all and until the
@@ -54,7 +77,8 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Facts:
-    """What costs are computed from; ``embedding`` is None with ready-made vectors."""
+    """What costs are computed from; ``embedding`` is None with ready-made vectors. ``others``: the same of each further
+    encoder, in whose config it stands for the main one and is searched exactly."""
 
     config: Config
     work: Workload
@@ -62,6 +86,12 @@ class Facts:
     model: Model | None
     dimension: int | None
     embedding: Embedding | None = None
+    others: tuple[Facts, ...] = ()
+
+    @property
+    def sparse(self) -> bool:
+        """Whether these are of a sparse encoder."""
+        return getattr(self.config.embed, "kind", "dense") == "sparse"
 
     @property
     def candidates(self) -> int:

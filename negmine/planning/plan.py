@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from negmine.config import Config, EngineConfig
+from negmine.config.models import IndexConfig
 from negmine.errors import NegmineError
 from negmine.pipeline import StageStatus, stage_status
 from negmine.planning.asking import endpoint_embedding
@@ -18,7 +19,7 @@ from negmine.planning.facts import Embedding, Estimate, Facts
 from negmine.planning.judging import judge
 from negmine.planning.machine import Note, machine
 from negmine.planning.pace import characters_per_token, measured_pace, token_lengths
-from negmine.planning.reranking import rerank
+from negmine.planning.reranking import known_pairs, rerank
 from negmine.planning.workload import (
     CHARACTERS_PER_TOKEN,
     Model,
@@ -32,7 +33,7 @@ from negmine.planning.workload import (
 )
 from negmine.stages import stages_of
 from negmine.stages.base import Job
-from negmine.stages.embed.encoding import encoder_identity, model_folder
+from negmine.stages.embed.encoding import EncoderSource, encoder_identity, model_folder, sources
 from negmine.store.fetching import fetch_inputs
 from negmine.store.manifest import digest_of
 from negmine.store.opening import open_run
@@ -97,18 +98,23 @@ def plan(config: Config, *, calibrate: bool = False, note: Note = lambda text: N
             steps.append(_nothing(status) if status.state == "current" else _unknown(status))
             continue
         if status.stage == "rerank":
-            estimate = rerank(facts, work.digests, note, again=calibrate)
+            known = known_pairs(config, work, found["mine"], status)
+            estimate = rerank(facts, work.digests, note, again=calibrate, known=known)
         elif status.stage == "judge":
             estimate = judge(facts, found["filter"], work)
         else:
             estimate = ESTIMATES[status.stage](facts) if status.stage in ESTIMATES else Estimate()
         apart = config.engine.kind == "ray" and status.stage in _SHARED
         steps.append(_step(status, facts, estimate, BASE if apart else BASE + torch + round(_RETAINED * stays)))
-        if status.stage == "rerank" or (status.stage == "embed" and config.embed.model is not None):
+        if status.stage == "rerank" or (status.stage == "embed" and _has_model(config)):
             torch = max(torch, estimate.memory_bytes or 0)  # a library once loaded stays
         else:
             stays = max(stays, estimate.memory_bytes or 0)
     return steps
+
+
+def _has_model(config: Config) -> bool:
+    return any(source.config.embed.model is not None for source in sources(config))
 
 
 def _nothing(status: StageStatus) -> PlannedStage:
@@ -158,8 +164,7 @@ def _shared(facts: Facts, stage: str, estimate: Estimate) -> float | None:
 
 
 def _facts(config: Config, work: WorkDir, found: Mapping[str, StageStatus], calibrate: bool, note: Note) -> Facts:
-    model = read_model(config)
-    width = dimension(config, model, found["embed"].manifest)
+    width = dimension(config, read_model(config), found["embed"].manifest)
     workload = _workload(config, work, found["ingest"])
     searched = workload.passages.count * workload.queries.count * (width or _USUAL_DIMENSION)
     rates = machine(
@@ -173,10 +178,17 @@ def _facts(config: Config, work: WorkDir, found: Mapping[str, StageStatus], cali
         again=calibrate,
         searched=searched > _LITTLE,
     )
-    embedding = None
-    if config.embed.vectors is None:
-        embedding = _embedding(config, work, found, workload, model, calibrate, note)
-    return Facts(config, workload, rates, model, width, embedding)
+
+    def of(source: EncoderSource, others: tuple[Facts, ...] = ()) -> Facts:
+        model, embedding = read_model(source.config), None
+        if source.config.embed.vectors is None and not source.sparse:
+            embedding = _embedding(source, work, found, workload, model, calibrate, note)
+        width = dimension(source.config, model, found["embed"].manifest)
+        exactly = {} if source.name is None else {"index": IndexConfig()}  # so are further encoders searched
+        return Facts(source.config.model_copy(update=exactly), workload, rates, model, width, embedding, others)
+
+    main, *more = sources(config)
+    return of(main, tuple(map(of, more)))
 
 
 def _threads(config: Config) -> int | None:
@@ -195,7 +207,7 @@ def _workload(config: Config, work: WorkDir, ingest: StageStatus) -> Workload:
 
 
 def _embedding(
-    config: Config,
+    source: EncoderSource,
     work: WorkDir,
     found: Mapping[str, StageStatus],
     workload: Workload,
@@ -204,15 +216,15 @@ def _embedding(
     note: Note,
 ) -> Embedding:
     """What the texts that are left take: by this run's own speed where it embedded some, else by the model's."""
-    status = found["embed"]
-    kinds = _left(config, work, found, workload)
+    status, config = found["embed"], source.config
+    kinds = _left(source, work, found, workload)
     texts = sum(kind.count for kind in kinds)
     nothing = Embedding(texts, 0.0, 0.0, 0)
     if status.state == "current" or not texts:
         return nothing
     if config.embed.endpoint is not None:
-        return endpoint_embedding(config, status, work, kinds)
-    earlier = None if calibrate else _seconds_per_text(work, status)
+        return endpoint_embedding(source, status, work, kinds)
+    earlier = None if calibrate else _seconds_per_text(source, work, status)
     if earlier is not None:
         first, later = workload.passages.mean, [kind.mean for kind in kinds]
         weights = [mean / first if first else 1.0 for mean in later]
@@ -234,19 +246,21 @@ def _embedding(
     return Embedding(texts, seconds, pace.load, round(pace.memory))
 
 
-def _left(config: Config, work: WorkDir, found: Mapping[str, StageStatus], workload: Workload) -> Sequence[Texts]:
+def _left(
+    source: EncoderSource, work: WorkDir, found: Mapping[str, StageStatus], workload: Workload
+) -> Sequence[Texts]:
     """Passages and queries that must be embedded: not those whose vectors the finished stage has."""
     embed, ingest = found["embed"], found["ingest"]
     if embed.made_from is None or embed.manifest is None or ingest.manifest is None or embed.state == "partial":
         return workload.passages, workload.queries
-    job = Job(config, work, work.pending("embed", digest_of(embed.made_from)))
+    job = Job(source.config, work, work.pending("embed", digest_of(embed.made_from)))
     try:
-        return not_embedded(job, ingest.manifest)
+        return not_embedded(job, ingest.manifest, source)
     except NegmineError:
         return workload.passages, workload.queries
 
 
-def _seconds_per_text(work: WorkDir, embed: StageStatus) -> float | None:
+def _seconds_per_text(source: EncoderSource, work: WorkDir, embed: StageStatus) -> float | None:
     """Seconds per passage of the tasks that this run finished already.
 
     The first task also loads the model, so it does not count; None when there are no others.
@@ -254,6 +268,6 @@ def _seconds_per_text(work: WorkDir, embed: StageStatus) -> float | None:
     if embed.made_from is None or embed.state != "partial":
         return None
     receipts = work.pending("embed", digest_of(embed.made_from)).receipts()
-    names = sorted(name for name in receipts if name.startswith("corpus/"))[1:]
+    names = sorted(name for name in receipts if name.startswith(f"{source.folder}corpus/"))[1:]
     texts = sum(receipts[name].counts["vectors"] - receipts[name].counts.get("reused", 0) for name in names)
     return sum(receipts[name].wall_seconds for name in names) / texts if texts else None

@@ -11,6 +11,7 @@ import numpy as np
 from negmine.config import Config
 from negmine.encoders.batches import LEAST_TOKENS
 from negmine.errors import NegmineError
+from negmine.pipeline import StageStatus
 from negmine.planning.costs import BASE
 from negmine.planning.facts import Asked, Estimate, Facts
 from negmine.planning.kept import Measured, kept
@@ -18,9 +19,13 @@ from negmine.planning.machine import Note
 from negmine.planning.pace import Pace, characters_per_token, fastest, fitted, token_lengths
 from negmine.planning.workload import CHARACTERS_PER_TOKEN
 from negmine.scoring.base import Scorer
+from negmine.stages.base import Job
 from negmine.stages.rerank.scoring import load_scorer, model_folder, scorer_identity
+from negmine.stages.rerank.stage import unscored
 from negmine.store.digests import DigestCache
+from negmine.store.manifest import digest_of
 from negmine.store.usage import peak_rss_bytes, reset_peak_rss
+from negmine.store.workdir import WorkDir
 
 _BYTES = 30
 """Of a pair on disk."""
@@ -39,21 +44,38 @@ def pairs_of(facts: Facts) -> int:
     return work.queries.count * each + work.positives
 
 
-def rerank(facts: Facts, digests: DigestCache, note: Note, *, again: bool) -> Estimate:
-    """An upper bound: what the finished stage has scored already is not looked at."""
-    config, work, pairs = facts.config, facts.work, pairs_of(facts)
+def known_pairs(config: Config, work: WorkDir, mine: StageStatus, status: StageStatus) -> tuple[int, int] | None:
+    """How many pairs there are, and how many of them the finished stage has no score of; None while ``mine`` is not
+    current, as its candidates are not known then."""
+    if mine.state != "current" or status.made_from is None:
+        return None
+    job = Job(config, work, work.pending("rerank", digest_of(status.made_from)))
+    try:
+        return unscored(job)
+    except (NegmineError, OSError):  # of a URL, files may not be here yet
+        return None
+
+
+def rerank(
+    facts: Facts, digests: DigestCache, note: Note, *, again: bool, known: tuple[int, int] | None = None
+) -> Estimate:
+    """``known`` are ``known_pairs``; without them it is an upper bound that takes all pairs for new."""
+    config, work = facts.config, facts.work
+    pairs, new = known or (pairs_of(facts),) * 2
     assert config.rerank is not None
     tasks, disk = math.ceil(pairs / config.rerank.part_pairs), _BYTES * pairs
     files = facts.seconds(0.0, disk, tasks)
     part = min(config.rerank.part_pairs, pairs)
     held = round(part * (_PAIR + 2 * work.passages.mean))
-    share = pairs / max(work.passages.count, 1)
+    if not new:
+        return Estimate(tasks, disk, held, files)
+    share = new / max(work.passages.count, 1)
     prompt = len(config.rerank.query_prompt or "")
     shifted = np.concatenate([np.zeros(round(work.queries.mean) + prompt), work.passages.lengths * share])
     if config.rerank.endpoint is not None:
         lengths = token_lengths(shifted, CHARACTERS_PER_TOKEN, None)
         tokens = float(lengths @ np.arange(len(lengths)))
-        requests = math.ceil(pairs / max(work.queries.count, 1) / config.rerank.endpoint.batch_texts)
+        requests = math.ceil(new / max(work.queries.count, 1) / config.rerank.endpoint.batch_texts)
         return Estimate(tasks, disk, held, asked=Asked(requests * work.queries.count, round(tokens), None))
     try:
         folder = model_folder(config, download=False)

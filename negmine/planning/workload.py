@@ -22,10 +22,11 @@ from negmine.readers.vectors import open_vectors
 from negmine.selection.chunking import cut
 from negmine.stages.base import Job
 from negmine.stages.embed.earlier import EarlierVectors, text_digests
-from negmine.stages.embed.stage import DECIDING
+from negmine.stages.embed.encoding import DECIDING, EncoderSource
 from negmine.stages.ingest.files import Files
 from negmine.stages.ingest.sources import Source
 from negmine.stages.texts import StandingTable, passage_texts
+from negmine.stages.vectors import fact_of
 from negmine.store.fetching import input_file
 from negmine.store.manifest import Manifest
 from negmine.store.tables import iter_batches, to_numpy
@@ -208,18 +209,18 @@ def _cut(text: str, chunks: ChunkConfig) -> list[str]:
     return [text[start:stop] for start, stop in cut(text, chunks.max_chars, chunks.overlap_chars)]
 
 
-def not_embedded(job: Job, manifest: Manifest) -> tuple[Texts, Texts]:
-    """Passages and queries of a finished ingest that have no vector in the finished embed stage.
+def not_embedded(job: Job, manifest: Manifest, source: EncoderSource) -> tuple[Texts, Texts]:
+    """Passages and queries of a finished ingest that have no vector of an encoder in the finished embed stage.
 
     ``manifest`` is that of ingest.
     """
-    counts, size = manifest.counts, job.config.embed.part_rows
+    counts, size = manifest.counts, source.config.embed.part_rows
     template = Template(job.config.data.passage_template)
     kinds = {"corpus": ("passages", "passage"), "queries": ("distinct_queries", "query")}
     found = []
     for kind, (count, number) in kinds.items():
         table = StandingTable(job.file("ingest", f"{kind}.parquet"), number)
-        earlier = EarlierVectors(job, kind, DECIDING)
+        earlier = EarlierVectors(job, kind, DECIDING, source)
         missing = Counting(distinct=False)
         for start in range(0, counts[count], size):
             columns = list(template.names) if kind == "corpus" else ["text"]
@@ -275,5 +276,5 @@ def dimension(config: Config, model: Model | None, embedded: Manifest | None) ->
     if config.embed.vectors is not None:
         found = open_vectors(input_file(config, config.embed.vectors.corpus), "doc_id").dimension
     elif found is None and embedded is not None:
-        found = embedded.facts.get("dimension")
+        found = embedded.facts.get(fact_of("dimension", getattr(config.embed, "name", None)))
     return min(found, config.embed.truncate_dim or found) if found else None

@@ -1,4 +1,4 @@
-"""Vectors that the user brings: Parquet with ids, or a ``.npy`` matrix."""
+"""Vectors that the user brings: Parquet with ids, or a matrix as ``.npy`` or in a ``.safetensors`` file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from negmine.errors import InputError, Where, nearest
-from negmine.readers.lines import AGAIN, check_file, first_line
+from negmine.readers.lines import check_file
+from negmine.readers.matrices import MAKE_AGAIN, Matrix, open_npy, open_tensor
 from negmine.readers.parquet import column_names, open_parquet, parquet_batches, readable
-
-_NPY_MAGIC = b"\x93NUMPY"
-_MAKE = "Fix what writes the vectors, and write the file again."
 
 
 class VectorSource(Protocol):
@@ -39,8 +37,14 @@ def open_vectors(path: Path, id_column: str) -> VectorSource:
     if suffix == ".parquet":
         return _ParquetVectors(path, id_column)
     if suffix == ".npy":
-        return _NpyVectors(path)
-    raise InputError(f"vectors in a '{suffix}' file are not supported", where=str(path), hint="Use .parquet or .npy.")
+        return _MatrixVectors(open_npy(path))
+    if suffix == ".safetensors":
+        return _MatrixVectors(open_tensor(path, "corpus" if id_column == "doc_id" else "queries"))
+    raise InputError(
+        f"vectors in a '{suffix}' file are not supported",
+        where=str(path),
+        hint="Use .parquet, .npy or .safetensors.",
+    )
 
 
 def _checked(vectors: np.ndarray, file: Path, first: int) -> np.ndarray:
@@ -53,60 +57,25 @@ def _checked(vectors: np.ndarray, file: Path, first: int) -> np.ndarray:
         cause = "this vector has NaN or Infinity"
         if np.isfinite(vectors[row]).all():
             cause = "this vector has a number that is too large for float32"
-        raise InputError(cause, where=Where(str(file), row=first + row + 1, column="vector"), hint=_MAKE)
+        raise InputError(cause, where=Where(str(file), row=first + row + 1, column="vector"), hint=MAKE_AGAIN)
     return single
 
 
-class _NpyVectors:
+class _MatrixVectors:
+    """A matrix in a file: a row for each text, in the order of the input."""
+
     has_ids = False
 
-    def __init__(self, path: Path) -> None:
-        self.file = path
-        matrix = _open_npy(path)
-        if matrix.ndim != 2 or matrix.dtype.kind != "f" or not matrix.shape[1]:
-            raise InputError(
-                f"a matrix of floats (rows, dimension) is needed, and this is {matrix.dtype} of shape {matrix.shape}",
-                where=str(path),
-                hint="Save an array of float32 with a row for each text.",
-            )
-        if not matrix.flags.c_contiguous:
-            raise InputError(
-                "the matrix is in Fortran order", where=str(path), hint="Save numpy.ascontiguousarray of it."
-            )
-        self.rows, self.dimension = matrix.shape
-        if not self.rows:
-            raise InputError("this file has no rows", where=str(path), hint=_MAKE)
-        self._dtype, self._offset = matrix.dtype, matrix.offset
+    def __init__(self, matrix: Matrix) -> None:
+        self.file, self._matrix = matrix.file, matrix
+        self.rows, self.dimension = matrix.rows, matrix.dimension
 
     def iter_blocks(self, block_rows: int) -> Iterator[tuple[list[str] | None, np.ndarray]]:
-        with self.file.open("rb") as file:
-            file.seek(self._offset)
-            for first in range(0, self.rows, block_rows):
-                count = min(block_rows, self.rows - first)
-                values = np.fromfile(file, self._dtype, count * self.dimension)
-                if len(values) < count * self.dimension:
-                    raise InputError("this file ends before its last vector", where=str(self.file), hint=AGAIN)
-                yield None, _checked(values.reshape(count, self.dimension), self.file, first)
+        for first, values in self._matrix.blocks(block_rows):
+            yield None, _checked(values, self.file, first)
 
     def iter_ids(self, block_rows: int) -> Iterator[list[str]]:
-        raise TypeError("a .npy matrix has no ids")
-
-
-def _open_npy(path: Path) -> np.memmap[Any, Any]:
-    with path.open("rb") as file:
-        if file.read(len(_NPY_MAGIC)) != _NPY_MAGIC:
-            raise InputError("this is no .npy file", where=str(path), hint="Write it with numpy.save.")
-    try:
-        matrix: np.memmap[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # a damaged header surfaces as nearly anything
-        objects = "Python objects" in str(error)
-        cause = "it holds Python objects" if objects else first_line(error)
-        raise InputError(
-            f"this is no readable .npy matrix ({cause})",
-            where=str(path),
-            hint="Save an array of float32 instead." if objects else AGAIN,
-        ) from error
-    return matrix
+        raise TypeError("a matrix has no ids")
 
 
 class _ParquetVectors:
@@ -126,11 +95,11 @@ class _ParquetVectors:
                 )
         _check_types(path, id_column, schema.field(id_column).type, schema.field("vector").type)
         if not self.rows:
-            raise InputError("this file has no rows", where=str(path), hint=_MAKE)
+            raise InputError("this file has no rows", where=str(path), hint=MAKE_AGAIN)
         self.dimension = self._first_dimension(schema.field("vector").type)
         if not self.dimension:
             where = Where(str(path), row=1, column="vector")
-            raise InputError("the first vector has no dimensions", where=where, hint=_MAKE)
+            raise InputError("the first vector has no dimensions", where=where, hint=MAKE_AGAIN)
 
     def _first_dimension(self, kind: Any) -> int:
         if pa.types.is_fixed_size_list(kind):
@@ -160,7 +129,7 @@ class _ParquetVectors:
             raise InputError(
                 "there is no vector" if missing[row] else cause,
                 where=Where(str(self.file), row=first + row + 1, column="vector"),
-                hint=_MAKE,
+                hint=MAKE_AGAIN,
             )
 
     def iter_ids(self, block_rows: int) -> Iterator[list[str]]:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import regex
 
 from negmine.errors import MissingDependencyError
-from negmine.retrieval.sparse import Postings, Tokens, best_rows
+from negmine.retrieval.sparse import Matches, Postings, Tokens, search_by_query
 
 _WORD = re.compile(r"(?u)\b\w\w+\b")
 """What bm25s takes for a word."""
@@ -127,9 +127,9 @@ class Bm25:
 
     def search(
         self, postings: Postings, terms: Sequence[np.ndarray], depth: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The best passages of every query that share a term with it: query (n,), by rank, and passage (n,), equal
-        scores by passage; and the score of ``pairs``, query (p,) ascending and passage (p,): float64 (p,).
+    ) -> Matches:
+        """The best passages of every query that share a term with it, and the score of ``pairs``: query (p,) ascending
+        and passage (p,).
 
         ``terms`` are numbers of terms in the order of each query's text, with repetitions; ``depth`` (q,) is how
         many are wanted. One query's scores are in memory at a time.
@@ -140,18 +140,12 @@ class Bm25:
         matrix = {"data": postings.weight, "indices": postings.passage, "indptr": postings.offsets}
         scorer.scores = {**matrix, "num_docs": postings.passages}
         scorer.nonoccurrence_array = postings.absent
-        passage, counts = [], np.zeros(len(terms), np.int64)
-        of_pairs = np.zeros(len(pairs[0]))
-        offsets = np.searchsorted(pairs[0], np.arange(len(terms) + 1))
-        for row, asked in enumerate(terms):
+
+        def scores_of(row: int) -> tuple[np.ndarray, float] | None:
+            asked = terms[row]
             if not len(asked):
-                continue
-            scores = scorer.get_scores_from_ids(asked)
-            own = slice(offsets[row], offsets[row + 1])
-            of_pairs[own] = scores[pairs[1][own]]
-            everywhere = 0.0 if postings.absent is None else postings.absent[asked].sum()
-            found = best_rows(scores, min(int(depth[row]), postings.passages), everywhere)
-            passage.append(found)
-            counts[row] = len(found)
-        none = np.empty(0, np.int64)
-        return np.repeat(np.arange(len(terms)), counts), np.concatenate([*passage, none]), of_pairs
+                return None
+            everywhere = 0.0 if postings.absent is None else float(postings.absent[asked].sum())
+            return scorer.get_scores_from_ids(asked), everywhere
+
+        return search_by_query(scores_of, depth, pairs, postings.passages)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +70,78 @@ class Postings:
     weight: np.ndarray
     passages: int
     absent: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What is found for queries: ``query`` (n,) ascending and ``passage`` (n,) by rank, equal scores by passage, and
+    their ``score`` float64 (n,); and the score of pairs that were asked for, ``of_pairs`` float64 (p,)."""
+
+    query: np.ndarray
+    passage: np.ndarray
+    score: np.ndarray
+    of_pairs: np.ndarray
+
+
+def search_by_query(
+    scores_of: Callable[[int], tuple[np.ndarray, float] | None],
+    depth: np.ndarray,
+    pairs: tuple[np.ndarray, np.ndarray],
+    passages: int,
+) -> Matches:
+    """The best passages of every query, and the scores of ``pairs``: query (p,) ascending, and passage (p,).
+
+    ``scores_of`` gives the scores of all passages for a query, and the score of one that has nothing in common with
+    it; None for a query that no passage can have anything in common with. ``depth`` (q,) is how many are wanted. One
+    query's scores are in memory at a time.
+    """
+    passage, score, counts = [], [], np.zeros(len(depth), np.int64)
+    of_pairs = np.zeros(len(pairs[0]))
+    offsets = np.searchsorted(pairs[0], np.arange(len(depth) + 1))
+    for row in np.flatnonzero((depth > 0) | (np.diff(offsets) > 0)).tolist():
+        known = scores_of(row)
+        if known is None:
+            continue
+        scores, nothing = known
+        own = slice(offsets[row], offsets[row + 1])
+        of_pairs[own] = scores[pairs[1][own]]
+        if depth[row]:
+            found = best_rows(scores, min(int(depth[row]), passages), nothing)
+            passage.append(found)
+            score.append(scores[found].astype(np.float64))
+            counts[row] = len(found)
+    query = np.repeat(np.arange(len(depth)), counts)
+    none = np.empty(0, np.int64)
+    return Matches(query, np.concatenate([*passage, none]), np.concatenate([*score, np.empty(0)]), of_pairs)
+
+
+def search_weights(
+    postings: Postings,
+    terms: np.ndarray,
+    weights: np.ndarray,
+    offsets: np.ndarray,
+    depth: np.ndarray,
+    pairs: tuple[np.ndarray, np.ndarray],
+) -> Matches:
+    """The same by products of sparse vectors: query q has ``terms``, ascending, and ``weights`` float32 (n,) in the
+    rows ``offsets[q]:offsets[q + 1]``.
+
+    A score is summed in float64 in the order of the terms, whatever else is searched. Only passages with a score above
+    0 are found.
+    """
+
+    def scores_of(row: int) -> tuple[np.ndarray, float] | None:
+        rows = range(offsets[row], min(offsets[row + 1], len(terms)))
+        scores = np.zeros(postings.passages)
+        for at in rows:
+            term = int(terms[at])
+            if term + 1 < len(postings.offsets):
+                low, high = postings.offsets[term], postings.offsets[term + 1]
+                # A passage has a term once: no sum is lost.
+                scores[postings.passage[low:high]] += postings.weight[low:high] * np.float64(weights[at])
+        return (scores, 0.0) if rows else None
+
+    return search_by_query(scores_of, depth, pairs, postings.passages)
 
 
 def best_rows(scores: np.ndarray, depth: int, above: float) -> np.ndarray:

@@ -21,8 +21,8 @@ class Candidates:
     query; ``excluded`` is 0, or 1 + the place in ``EXCLUSION_REASONS``; ``same`` holds a mask (n,) per
     column of ``exclude_same``. Per query (q,): ``reference`` score, ``positive_rank`` (the best rank that
     one of its positives has in the list as mined, infinite when it is not there), ``query_key``. The keys
-    seed random draws. ``second_score`` (n,) and ``second_reference`` (q,) are those of another scorer, under which
-    the margins have to hold as well.
+    seed random draws. ``more_scores`` (n,) and ``more_references`` (q,) are those of further scorers, whose
+    margins count as well.
     """
 
     query: np.ndarray
@@ -36,8 +36,8 @@ class Candidates:
     positive_rank: np.ndarray
     query_key: np.ndarray
     same: tuple[np.ndarray, ...] = ()
-    second_score: np.ndarray | None = None
-    second_reference: np.ndarray | None = None
+    more_scores: tuple[np.ndarray, ...] = ()
+    more_references: tuple[np.ndarray, ...] = ()
 
     def __len__(self) -> int:
         return len(self.query)
@@ -97,8 +97,8 @@ class Candidates:
             positive_rank=self.positive_rank[chosen],
             query_key=self.query_key[chosen],
             same=tuple(shares[rows] for shares in self.same),
-            second_score=None if self.second_score is None else self.second_score[rows],
-            second_reference=None if self.second_reference is None else self.second_reference[chosen],
+            more_scores=tuple(score[rows] for score in self.more_scores),
+            more_references=tuple(reference[chosen] for reference in self.more_references),
         )
 
 
@@ -110,10 +110,15 @@ def joined(parts: list[Candidates]) -> Candidates:
         return np.concatenate([getattr(part, name) for part in parts])
 
     names = ("passage", "rank", "score", "positive_similarity", "excluded", "passage_key")
-    second = ("second_score", "second_reference") if parts[0].second_score is not None else ()
-    columns = zip(*(part.same for part in parts), strict=True)
+
+    def each_stacked(name: str) -> tuple[np.ndarray, ...]:
+        columns = zip(*(getattr(part, name) for part in parts), strict=True)
+        return tuple(np.concatenate(column) for column in columns)
+
     return Candidates(
         query=np.concatenate([part.query + start for part, start in zip(parts, first[:-1], strict=True)]),
-        **{name: stacked(name) for name in (*names, "reference", "positive_rank", "query_key", *second)},
-        same=tuple(np.concatenate(column) for column in columns),
+        **{name: stacked(name) for name in (*names, "reference", "positive_rank", "query_key")},
+        same=each_stacked("same"),
+        more_scores=each_stacked("more_scores"),
+        more_references=each_stacked("more_references"),
     )

@@ -25,7 +25,7 @@ class Labelled:
     ``of_query``, ``score``, ``rank`` (infinite when not in the list), ``key`` (seeds draws). Pairs (m,) of
     candidates and positives of the same query, grouped by candidate: ``pair_row``, ``pair_positive``, their
     cosine ``pair_similarity`` and whether they are the ``pair_same``, a mask per column of ``exclude_same``.
-    ``second_score`` (p,) is another scorer's, where the candidates have one too.
+    ``more_scores`` (p,) are those of further scorers, as the candidates have them.
     """
 
     candidates: Candidates
@@ -39,7 +39,7 @@ class Labelled:
     pair_positive: np.ndarray
     pair_similarity: np.ndarray
     pair_same: tuple[np.ndarray, ...] = ()
-    second_score: np.ndarray | None = None
+    more_scores: tuple[np.ndarray, ...] = ()
 
     def draw(self, seed: int, *, keep_one: bool) -> np.ndarray:
         """Which positives to hide: one of each query, or all but one: bool (p,)."""
@@ -58,10 +58,10 @@ class Labelled:
         """
         shown = ~hidden
         queries = self.candidates.queries
-        reference = reference_scores(self.of_query[shown], self.score[shown], how, queries)
-        second = self.second_score
-        if second is not None:
-            second = reference_scores(self.of_query[shown], second[shown], how, queries)
+        reference, *more = (
+            reference_scores(self.of_query[shown], score[shown], how, queries)
+            for score in (self.score, *self.more_scores)
+        )
         rank = np.full(queries, np.inf)
         np.minimum.at(rank, self.of_query[shown], self.rank[shown])
         similarity = np.full(len(self.candidates), -np.inf)
@@ -75,7 +75,7 @@ class Labelled:
             positive_similarity=similarity,
             excluded=np.where(is_hidden, 0, self.candidates.excluded),
             reference=reference,
-            second_reference=second,
+            more_references=tuple(more),
             positive_rank=rank,
             same=same,
         )

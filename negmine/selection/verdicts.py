@@ -83,9 +83,18 @@ def explanation(reason: str) -> str:
 
 
 @dataclass(frozen=True)
+class Margins:
+    """The margins on the scores of a further scorer."""
+
+    relative_margin: float | None = None
+    leak_margin: float | None = None
+
+
+@dataclass(frozen=True)
 class Rules:
     """The ``filter`` section, as numbers. ``leak_margin`` and ``risk_limit`` are what calibration found.
 
+    ``of_others``: the margins of each further scorer, in the order of ``Candidates.more_scores``.
     ``max_reuse`` is not decided here: with it, a query may have to take any of its survivors.
     """
 
@@ -110,6 +119,7 @@ class Rules:
     offset: float = 0.0
     on_shortage: str = "fewer"
     seed: int = 0
+    of_others: tuple[Margins, ...] = ()
 
     @property
     def random_negatives(self) -> int:
@@ -244,11 +254,17 @@ def _broken(rules: Rules, candidates: Candidates, risk: np.ndarray | None) -> It
     score, reference = candidates.score, candidates.reference[candidates.query]
     if rules.max_rank is not None:
         yield "range", candidates.rank > rules.max_rank
-    yield from _margins(rules, score, reference)
-    if candidates.second_score is not None and candidates.second_reference is not None:
-        yield from _margins(rules, candidates.second_score, candidates.second_reference[candidates.query])
-    if rules.leak_margin is not None:
-        yield "leak_margin", ~(reference - score > rules.leak_margin)
+    if rules.absolute_margin is not None:
+        yield "absolute_margin", ~(score + rules.absolute_margin <= reference)
+    scores = [score, *candidates.more_scores[: len(rules.of_others)]]
+    references = [reference, *(of[candidates.query] for of in candidates.more_references[: len(rules.of_others)])]
+    margins = [Margins(rules.relative_margin, rules.leak_margin), *rules.of_others]
+    for own, least, margin in zip(scores, references, margins, strict=True):
+        if margin.relative_margin is not None:
+            yield "relative_margin", ~(own <= least - np.abs(least) * margin.relative_margin)
+    for own, least, margin in zip(scores, references, margins, strict=True):
+        if margin.leak_margin is not None:
+            yield "leak_margin", ~(least - own > margin.leak_margin)
     if rules.positive_similarity is not None:
         yield "positive_similarity", ~(candidates.positive_similarity <= rules.positive_similarity)
     if rules.relative_positive_similarity is not None:
@@ -262,14 +278,6 @@ def _broken(rules: Rules, candidates: Candidates, risk: np.ndarray | None) -> It
         yield "min_score", ~(score >= rules.min_score)
     if rules.near_cosine is not None:
         yield "near_duplicate", candidates.positive_similarity >= rules.near_cosine
-
-
-def _margins(rules: Rules, score: np.ndarray, reference: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """The margins on the scores (n,) of one scorer."""
-    if rules.absolute_margin is not None:
-        yield "absolute_margin", ~(score + rules.absolute_margin <= reference)
-    if rules.relative_margin is not None:
-        yield "relative_margin", ~(score <= reference - np.abs(reference) * rules.relative_margin)
 
 
 def _drop_near(rules: Rules, query: np.ndarray, reason: np.ndarray, near_duplicates: NearDuplicates) -> None:

@@ -13,7 +13,7 @@ from negmine.config.filtering import RERANK
 from negmine.config.mining import BM25, DENSE
 from negmine.stages.base import Job, Run
 from negmine.stages.final import final_stage
-from negmine.stages.reranked import positive_rerank_scores
+from negmine.stages.scored import positive_scores
 from negmine.store.files import read_json
 from negmine.store.tables import iter_batches, to_numpy
 from negmine.writers.histogram import Histogram, count_scores
@@ -125,7 +125,7 @@ def scores_by_kind(run: Run, scorer: str) -> Iterator[tuple[str, np.ndarray]]:
     """Finite scores, batch by batch, each with its kind: positives, negatives, dropped; ``scorer`` decided."""
     for batch in iter_batches(run.file("mine", "positives.parquet"), ["query", "passage", "score"], _BATCH_ROWS):
         query, passage, score = (to_numpy(batch[name]) for name in ("query", "passage", "score"))
-        yield "positives", positive_rerank_scores(run, query, passage) if scorer == RERANK else score
+        yield "positives", score if scorer == DENSE else positive_scores(run, scorer, query, passage)
     for path in run.files(final_stage(run.config), "part-"):
         for batch in iter_batches(path, ["score", "reason"], _BATCH_ROWS):
             scored = batch.filter(pc.is_valid(batch["score"]))

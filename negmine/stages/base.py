@@ -81,6 +81,12 @@ class Run:
         value: T = self._resources[name]
         return value
 
+    def give_back(self, name: str) -> None:
+        """Let go of a resource that is not needed any more, if there is one of that name."""
+        value = self._resources.pop(name, None)
+        if callable(close := getattr(value, "close", None)):
+            close()
+
     def close(self) -> None:
         """Give back what resources hold beside memory, such as processes."""
         for value in self._resources.values():

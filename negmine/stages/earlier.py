@@ -22,17 +22,29 @@ def made_alike(
     ``keys`` decide what the model makes of a text; ``identity`` tells the digests of its files, None for
     a server, which has libraries and files of its own.
     """
+
+    def same(before: Mapping[str, Any], model: Mapping[str, Any] | None) -> bool:
+        then = {key: before.get("config", {}).get(key) for key in keys}
+        return before.get("model") == model and then == {key: get(job.config, key) for key in keys}
+
+    return made_by(job, stage, identity, same)
+
+
+def made_by(
+    job: Job,
+    stage: str,
+    identity: Callable[[], Mapping[str, Any] | None],
+    same: Callable[[Mapping[str, Any], Mapping[str, Any] | None], bool],
+) -> Manifest | None:
+    """The manifest of the finished stage, when what it was made from is the ``same`` as what the model of this
+    ``identity`` makes now, with the same libraries."""
     try:
         manifest = job.work.manifest(stage)
     except ArtifactError:
         return None  # a damaged manifest vouches for nothing
     if manifest is None:
         return None
-    before, model = manifest.made_from, identity()
+    model = identity()
     libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES} if model is not None else {}
-    same = (
-        before.get("model") == model
-        and {key: before.get("config", {}).get(key) for key in keys} == {key: get(job.config, key) for key in keys}
-        and all(manifest.libraries.get(name) == version for name, version in libraries.items())
-    )
-    return manifest if same else None
+    alike = all(manifest.libraries.get(name) == version for name, version in libraries.items())
+    return manifest if alike and same(manifest.made_from, model) else None

@@ -14,9 +14,9 @@ import numpy as np
 from negmine.config import Config
 from negmine.errors import ConfigError, InputError
 from negmine.retrieval.list_costs import TRAIN_ROWS, choose_lists, sample_bytes
-from negmine.stages import lexical
+from negmine.stages import lexical, weighted
 from negmine.stages.base import Job, Stage, Task, ranges
-from negmine.stages.vectors import block_rows, embedded, flat_vectors, similarity
+from negmine.stages.vectors import block_rows, embedded, fact_of, flat_vectors, folder_of, similarity
 from negmine.store.digests import DigestCache
 from negmine.store.manifest import Manifest
 from negmine.store.vectors import SEGMENT_ROWS, FlatVectors
@@ -83,7 +83,7 @@ class IndexStage(Stage):
             _refuse_lists_beyond_memory(job, search["lists"])
         segments = ranges(passages, SEGMENT_ROWS, "vectors")
         counts = lexical.count_tasks(passages) if job.config.mine.bm25 else []
-        yield [*segments, *counts]
+        yield [*segments, *_tasks_of_others(job, passages), *counts]
         if counts:
             yield [lexical.merge_task(counts)]
         args = {"segments": [f"{task.name}.npy" for task in segments], "passages": passages}
@@ -99,6 +99,9 @@ class IndexStage(Stage):
         job.facts["search"] = _search(job)
         if task.name.startswith("vectors-"):
             return _flatten(task, job)
+        if task.name.startswith("others/"):
+            name = task.name.split("/")[1]
+            return weighted.merge(job, name) if job.config.others[name].kind == "sparse" else _flatten(task, job, name)
         source = flat_vectors(job, [job.own(path) for path in task.args["segments"]])
         {"dense": _build, "centroids": _train, "lists": _fill}[task.name](task, job, source)
         return {}
@@ -153,13 +156,23 @@ def _refuse_lists_beyond_memory(job: Job, lists: int) -> None:
         )
 
 
-def _flatten(task: Task, job: Job) -> Mapping[str, int]:
+def _tasks_of_others(job: Job, passages: int) -> Iterator[Task]:
+    """A matrix of every further encoder, or the weights of a sparse one by term: they are searched exactly."""
+    for name, other in job.config.others.items():
+        if other.kind == "sparse":
+            yield Task(f"{folder_of(name)}terms", {}, passages)
+        else:
+            yield from ranges(passages, SEGMENT_ROWS, f"{folder_of(name)}vectors")
+
+
+def _flatten(task: Task, job: Job, encoder: str | None = None) -> Mapping[str, int]:
     start, stop = task.args["start"], task.args["stop"]
-    dimension = job.manifest("embed").facts["dimension"]
+    dimension = job.manifest("embed").facts[fact_of("dimension", encoder)]
+    stored = job.config.embed if encoder is None else job.config.others[encoder]
     with job.publish(f"{task.name}.npy") as output, output.path.open("wb") as file:
-        header = {"descr": np.dtype(job.config.embed.store_dtype).str, "fortran_order": False}
+        header = {"descr": np.dtype(stored.store_dtype).str, "fortran_order": False}
         np.lib.format.write_array_header_1_0(file, {**header, "shape": (stop - start, dimension)})
-        for vectors in embedded(job, "corpus", start, stop):
+        for vectors in embedded(job, "corpus", start, stop, encoder):
             if vectors.shape[1] != dimension:
                 raise InputError(f"vectors of {vectors.shape[1]} dimensions among vectors of {dimension}")
             file.write(np.ascontiguousarray(vectors).data)

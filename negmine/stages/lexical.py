@@ -14,8 +14,7 @@ from negmine import schemas
 from negmine.arrays import expand
 from negmine.config import Config
 from negmine.retrieval.bm25 import Bm25, Tokenizer, check_packages
-from negmine.retrieval.fusion import Hits
-from negmine.retrieval.sparse import Postings, TermCounts
+from negmine.retrieval.sparse import Matches, Postings, TermCounts
 from negmine.stages.base import Job, Output, Run, Task, ranges
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.tables import TableWriter, read_columns, to_numpy
@@ -103,8 +102,8 @@ def _merge(task: Task, job: Job) -> Mapping[str, int]:
     absent = formula.absent(frequency, passages, mean_length)
     offsets = np.concatenate([[0], np.cumsum(frequency)])
     with job.publish(_PASSAGES) as passage_file, job.publish(_WEIGHTS) as weight_file:
-        passage = _array_on_disk(passage_file, np.dtype(np.int32), int(offsets[-1]))
-        weight = _array_on_disk(weight_file, np.dtype(np.float32), int(offsets[-1]))
+        passage = array_on_disk(passage_file, np.dtype(np.int32), int(offsets[-1]))
+        weight = array_on_disk(weight_file, np.dtype(np.float32), int(offsets[-1]))
         free = offsets[:-1].copy()
         for path in files:
             counts, term = _read_counts(path, terms)
@@ -122,7 +121,7 @@ def _merge(task: Task, job: Job) -> Mapping[str, int]:
     whole = {_OFFSETS: offsets} if absent is None else {_OFFSETS: offsets, _ABSENT: absent}
     for name, array in whole.items():
         with job.publish(name) as output:
-            _write(output, array)
+            write_array(output, array)
     with job.publish(_TERMS) as output, TableWriter(output.path, schemas.TERMS) as writer:
         writer.write({"term": terms})
         output.rows = writer.rows
@@ -139,16 +138,16 @@ def _read_counts(path: Path, terms: pa.Array) -> tuple[TermCounts, np.ndarray]:
     return found, to_numpy(pc.index_in(names, value_set=terms)).astype(np.int64)
 
 
-def _array_on_disk(output: Output, dtype: np.dtype, rows: int) -> np.ndarray:
+def array_on_disk(output: Output, dtype: np.dtype, rows: int) -> np.ndarray:
     """An array that is written where it lies: pages go to disk when memory is short."""
     output.rows = rows
     if not rows:  # no file can be mapped that is empty
-        _write(output, np.empty(0, dtype))
+        write_array(output, np.empty(0, dtype))
         return np.empty(0, dtype)
     return np.lib.format.open_memmap(output.path, mode="w+", dtype=dtype, shape=(rows,))
 
 
-def _write(output: Output, array: np.ndarray) -> None:
+def write_array(output: Output, array: np.ndarray) -> None:
     with output.path.open("wb") as file:
         np.save(file, array)
     output.rows = len(array)
@@ -186,9 +185,6 @@ class LexicalSearch:
         each = np.split(codes, np.cumsum(tokens.counts)[:-1])
         return [numbers[numbers >= 0] for numbers in each]
 
-    def search(
-        self, terms: Sequence[np.ndarray], depth: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]
-    ) -> tuple[Hits, np.ndarray]:
+    def search(self, terms: Sequence[np.ndarray], depth: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]) -> Matches:
         """What is found for queries of these ``numbers``, and the scores of ``pairs``: see ``Bm25.search``."""
-        query, passage, scores = self._formula.search(self._postings, terms, depth, pairs)
-        return Hits.in_order(query, passage), scores
+        return self._formula.search(self._postings, terms, depth, pairs)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import save_file
 
 import negmine
 from negmine.stages.embed import ready
@@ -52,7 +53,13 @@ def unit(matrix: np.ndarray) -> np.ndarray:
     return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("form", [npy, parquet])
+def safetensors(data: Any, matrices: dict[str, np.ndarray]) -> dict[str, str]:
+    """Both matrices in one file."""
+    save_file(matrices, data.folder / "both.safetensors")
+    return dict.fromkeys(matrices, "both.safetensors")
+
+
+@pytest.mark.parametrize("form", [npy, parquet, safetensors])
 @pytest.mark.parametrize("kind", ["corpus", "queries"])
 def test_every_text_gets_its_own_vector(form: Any, kind: str, data: Any, matrices: Any) -> None:
     data.run(vectors=form(data, matrices))
@@ -60,10 +67,11 @@ def test_every_text_gets_its_own_vector(form: Any, kind: str, data: Any, matrice
     assert data.ids(kind) == ids(data, kind)
 
 
-def test_npy_and_shuffled_parquet_give_the_same_bytes(data: Any, matrices: Any) -> None:
+def test_all_forms_give_the_same_bytes(data: Any, matrices: Any) -> None:
     data.run("a", vectors=npy(data, matrices), part_rows=9)
     data.run("b", vectors=parquet(data, matrices), part_rows=9)
-    assert data.bytes("a") == data.bytes("b")
+    data.run("c", vectors=safetensors(data, matrices), part_rows=9)
+    assert data.bytes("a") == data.bytes("b") == data.bytes("c")
 
 
 def test_the_size_of_blocks_changes_no_byte(data: Any, matrices: Any, monkeypatch: pytest.MonkeyPatch) -> None:

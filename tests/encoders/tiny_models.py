@@ -102,3 +102,29 @@ def save_cross_encoder(folder: Path, *, seed: int = 0, outputs: int = 1) -> Path
     head.bias.data -= torch.tensor(model.predict(pairs, activation_fn=torch.nn.Identity())).mean(dim=0)
     model.save_pretrained(str(folder))
     return folder
+
+
+def save_splade(folder: Path, *, seed: int = 0, **settings: Any) -> Path:
+    """A SPLADE-like sparse encoder: about a tenth of the vocabulary has a weight in a text."""
+    import torch
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.modules import SpladePooling, Transformer
+    from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
+
+    plain = folder.with_name(folder.name + "-plain")
+    plain.mkdir(parents=True, exist_ok=True)
+    words = vocabulary()
+    (plain / "vocab.txt").write_text("\n".join(words) + "\n")
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    model = BertForMaskedLM(BertConfig(vocab_size=len(words), max_position_embeddings=128, **sizes))
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim == 2:
+                weight.mul_(8 if "embeddings" in name else 4)
+        model.cls.predictions.bias.fill_(-1.8)
+    model.save_pretrained(plain)
+    BertTokenizerFast(str(plain / "vocab.txt")).save_pretrained(plain)
+    modules = [Transformer(str(plain), transformer_task="fill-mask", max_seq_length=128), SpladePooling("max")]
+    SparseEncoder(modules=modules, device="cpu", **settings).save_pretrained(str(folder))
+    return folder

@@ -130,6 +130,9 @@ CASES = (
     Case("embed.query_prompt", "'query: '", FROM_EMBED, "endpoint"),
     Case("embed.vectors.corpus", "{folder}/copy/corpus.npy", NONE, "vectors"),
     Case("embed.vectors.queries", "{folder}/copy/queries.npy", NONE, "vectors"),
+    Case("embed.others", "[{name: two, model: '{folder}/model', query_prompt: 'q: '}]", FROM_EMBED, "others"),
+    Case("embed.others", "[{name: two, model: '{folder}/model', normalize: false}]", FROM_EMBED, "others"),
+    Case("embed.others", "[{name: two, model: '{folder}/copy/model', device: cpu}]", NONE, "others"),
     Case("index.dense", "Flat", FROM_INDEX),
     Case("index.dense", "auto", FROM_INDEX),
     Case("index.search_params", "nprobe=2", FROM_MINE, given=("index.dense='IVF2,Flat'",)),
@@ -151,6 +154,7 @@ CASES = (
     Case("mine.quotas", "{bm25: 3}", FROM_MINE, given=WORDS),
     Case("mine.retrievers", "[dense, bm25]", FROM_INDEX),
     Case("mine.retrievers", "[dense, {run: '{folder}/corpus.jsonl', name: a}]", FROM_MINE),
+    Case("mine.retrievers", "[two, dense]", FROM_MINE, "others"),
     Case("mine.part_queries", "3", FROM_MINE),
     Case("rerank.model", "{folder}/copy/reranker", NONE, "rerank"),
     Case("rerank.backend", "onnx", RERANK, "rerank"),
@@ -174,6 +178,8 @@ CASES = (
     Case("rerank.endpoint.retries", "0", NONE, "asked"),
     Case("filter.score", "[rerank, dense]", FROM_FILTER, "rerank", given=("filter.relative_margin=0.05",)),
     Case("filter.score", "dense", FROM_FILTER),
+    Case("filter.score", "bm25", FROM_FILTER, given=(*WORDS, "filter.risk=null")),
+    Case("filter.score", "[two, dense]", FROM_FILTER, "others", given=("filter.relative_margin=0.05",)),
     Case("pairs.max_rank", "9", FROM_FILTER),
     Case("pairs.action", "drop", FROM_FILTER),
     Case("filter.reference", "max", FROM_FILTER),
@@ -330,6 +336,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, patched: pytest.MonkeyPatch
     for name, config in {
         "vectors": text,
         "model": with_model,
+        "others": with_model.replace("model: ./model", "model: ./model, others: [{name: two, model: ./model}]").replace(
+            "mine: {k", "mine: {retrievers: [dense, two], k"
+        ),
         "hub": text.replace(vectors, "model: some/model"),
         "endpoint": text.replace(vectors, "endpoint: {url: 'http://localhost:1', model: m}"),
         "rerank": f"{text}rerank: {{model: ./reranker}}\n",

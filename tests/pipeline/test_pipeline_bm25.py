@@ -254,7 +254,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     ({"mine": {"quotas": {"bm52": 5}}}, r"mine.quotas.bm52: 'bm52' is not in mine.retrievers. Did you mean 'bm25'"),
     ({"mine": {"quotas": {"bm25": 7}}}, r"mine.quotas.bm25: 7 is more than mine.k, which is 6"),
-    ({"mine": {"quotas": {"bm25": 0}}}, r"mine.quotas.bm25: must be at least 1"),
+    ({"mine": {"quotas": {"bm25": -1}}}, r"mine.quotas.bm25: must be at least 0"),
     (
         {"mine": {"retrievers": ["dense", {"run": "a", "name": "b"}], "quotas": {"b": 2}}},
         r"mine.quotas.b: 'b' is a run. Set its depth",

@@ -279,7 +279,11 @@ def test_explain_and_sweep_go_by_the_deciding_score(data: Data) -> None:
     }
     for each in query.candidates:
         pair = 6, int(each.doc_id[1:])
-        assert (each.score, each.rerank_score, each.dense_score) == (scores.get(pair), scores.get(pair), dense[pair])
+        assert (each.score, each.scores["rerank"], each.scores["dense"]) == (
+            scores.get(pair),
+            scores.get(pair),
+            dense[pair],
+        )
     found = sweep(config, axes(["filter.relative_margin=0.02,0.5"]))
     report = json.loads((data.folder / "run" / "filter" / "report.json").read_text())
     assert found.current.negatives == report["negatives"]
@@ -334,7 +338,7 @@ def test_a_share_of_scores_below_zero_is_refused_when_a_server_gives_them(data: 
         (False, {"score": "rerank"}, "filter.score: 'rerank' needs a reranker"),
         ({}, {"score": "rerak"}, "filter.score: .*Did you mean 'rerank'"),
         ({}, {"score": ["dense", "dense"]}, "listed twice"),
-        ({}, {"score": ["dense", "rerank"]}, "filter.relative_margin is not set"),
+        ({}, {"score": ["dense", "rerank"]}, "neither filter.leak_rate nor filter.relative_margin"),
         ({}, {"score": ["dense", "rerank"], "absolute_margin": 0.1}, "absolute_margin: means something else"),
         ({}, {"on_shortage": "random"}, "random passages have no score"),
         ({"model": None}, {}, "rerank.model: there is no reranker"),

@@ -15,8 +15,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
 import tiny_models
 
 import negmine
+from negmine.pipeline.states import stage_status
 from negmine.planning import machine as machines
 from negmine.planning import plan
+from negmine.planning.reranking import known_pairs
+from negmine.stages import stages_of
+from negmine.store.opening import open_run
 
 DOCUMENTS, QUERIES = 60, 10
 
@@ -65,6 +69,32 @@ def test_a_plan_counts_candidates_and_positives(config: Any) -> None:
     result = negmine.run(config())
     assert result.stages[4].tasks <= whole.tasks + 1
     assert reranking(config()).tasks == 0
+
+
+def test_pairs_with_a_score_cost_nothing_more(config: Any, tmp_path: Path) -> None:
+    """Fewer candidates score nothing; other ones score those that are new, as the run then does."""
+    negmine.run(config())
+    notes: list[str] = ["-"]
+    less = reranking(config(depth=5), notes)
+    assert "measuring the reranker" not in notes  # no model is needed
+    assert less.seconds < 0.5
+    with (tmp_path / "pairs.jsonl").open("a") as file:
+        file.write(json.dumps({"query_id": "q10", "anchor": "another query", "positive_id": "d3"}) + "\n")
+    queries = np.load(tmp_path / "q.npy")
+    np.save(tmp_path / "q.npy", np.concatenate([queries, -queries[:1]]))
+    assert reranking(config()).seconds > less.seconds  # what is mined is not known yet
+    negmine.run(config(), until="mine")
+    changed = config()
+    work = open_run(changed)[1]
+    found: dict[str, Any] = {}
+    for stage in stages_of(changed).values():
+        found[stage.name] = stage_status(stage, changed, work, found)
+    total, new = known_pairs(changed, work, found["mine"], found["rerank"])
+    assert (total, new) == ((QUERIES + 1) * 21, 21)
+    few = reranking(changed)
+    assert few.seconds < reranking(config(max_length=32)).seconds  # which scores all anew
+    counts = negmine.run(changed).stages[4].manifest.counts
+    assert counts["scores"] - counts["reused"] == new
 
 
 def test_the_pace_is_measured_once(config: Any) -> None:

@@ -9,6 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch
 
 import negmine
 from negmine.errors import InputError
@@ -88,12 +91,15 @@ def test_a_matrix_of_another_kind_is_refused(tmp_path: Path, array: np.ndarray, 
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("suffix", ["npy", "parquet"])
+@pytest.mark.parametrize("suffix", ["npy", "safetensors", "parquet"])
 def test_a_vector_that_is_not_finite_is_refused_with_its_row(tmp_path: Path, suffix: str, value: float) -> None:
     vectors = VECTORS.copy()
     vectors[3, 1] = value
     path = tmp_path / f"v.{suffix}"
-    _ = npy(path, vectors) if suffix == "npy" else parquet(path, list("abcd"), vectors.tolist())
+    if suffix == "safetensors":
+        save_file({"vectors": vectors}, path)
+    else:
+        _ = npy(path, vectors) if suffix == "npy" else parquet(path, list("abcd"), vectors.tolist())
     with pytest.raises(InputError, match=r"\(row 4, column 'vector'\): this vector has NaN or Infinity"):
         read(path)
 
@@ -143,17 +149,70 @@ def test_missing_columns_of_vectors_are_refused(tmp_path: Path, names: tuple[str
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("v.npz", b"x", "vectors in a '.npz' file are not supported. Use .parquet or .npy"),
+        ("v.npz", b"x", "vectors in a '.npz' file are not supported. Use .parquet, .npy or .safetensors"),
         ("v.npy", b"", "this file is empty"),
         ("v.npy", b"PK\x03\x04", "this is no .npy file. Write it with numpy.save"),
         ("v.npy", b"\x93NUMPY\x01\x00", "this is no readable .npy matrix"),
         ("v.parquet", b"\x93NUMPY", "this is no readable Parquet file"),
+        ("v.safetensors", b"\x93NUMPY", "this is no readable .safetensors file"),
+        ("v.safetensors", b"\x02\0\0\0\0\0\0\0{}", "this file holds no tensor"),
     ],
 )
 def test_a_file_that_holds_no_vectors_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message):
         open_vectors(tmp_path / name, "doc_id")
+
+
+OTHER = np.zeros((1, 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"corpus": VECTORS, "queries": OTHER, "vectors": OTHER},
+        {"vectors": VECTORS, "queries": OTHER, "embeddings": OTHER},
+        {"embeddings": VECTORS, "queries": OTHER},
+        {"anything": VECTORS},
+    ],
+    ids=["of its kind", "vectors", "embeddings", "the only one"],
+)
+def test_a_tensor_is_known_by_its_name(tmp_path: Path, tensors: dict[str, np.ndarray]) -> None:
+    """That of its kind, else vectors, else embeddings, else the only one."""
+    save_file(tensors, tmp_path / "v.safetensors")
+    np.testing.assert_array_equal(read(tmp_path / "v.safetensors")[1], VECTORS)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_a_tensor_may_have_any_float_type(tmp_path: Path, dtype: str) -> None:
+    save_torch({"corpus": torch.tensor(VECTORS - 4.5).to(getattr(torch, dtype))}, tmp_path / "v.safetensors")
+    vectors = read(tmp_path / "v.safetensors")[1]
+    assert vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors, VECTORS - 4.5)
+
+
+TENSORS = [
+    ({"a": VECTORS, "b": VECTORS}, r"none of its tensors is called corpus, vectors or embeddings \(found: 'a', 'b'\)"),
+    ({"corpus": VECTORS.astype(np.int64)}, r"the tensor 'corpus' is I64 of shape \[4, 3\]"),
+    ({"corpus": VECTORS[0]}, r"the tensor 'corpus' is F32 of shape \[3\]"),
+    ({"corpus": VECTORS[:0]}, "this file has no rows"),
+    ({"corpus": VECTORS[:, :0]}, r"is F32 of shape \[4, 0\]"),
+]
+
+
+@pytest.mark.parametrize(("tensors", "message"), TENSORS, ids=range(len(TENSORS)))
+def test_tensors_of_another_kind_are_refused(tmp_path: Path, tensors: dict[str, np.ndarray], message: str) -> None:
+    save_file(tensors, tmp_path / "v.safetensors")
+    with pytest.raises(InputError, match=message):
+        open_vectors(tmp_path / "v.safetensors", "doc_id")
+
+
+def test_a_truncated_tensor_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "v.safetensors"
+    save_file({"corpus": VECTORS}, path)
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(InputError, match=r"this is no readable .safetensors file"):
+        open_vectors(path, "doc_id")
 
 
 def test_a_truncated_matrix_is_refused(tmp_path: Path) -> None:

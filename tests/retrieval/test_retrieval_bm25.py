@@ -68,7 +68,8 @@ def test_scores_and_lists_are_those_of_bm25s(
     formula, tokenizer = Bm25(method, 1.2, 0.6, 0.7), Tokenizer("word", stemmer, stopwords)
     postings, terms = indexed(formula, tokenizer)
     everything = (np.repeat(np.arange(len(QUERIES)), len(PASSAGES)), np.tile(np.arange(len(PASSAGES)), len(QUERIES)))
-    query, passage, scores = formula.search(postings, numbers(tokenizer, terms), np.full(len(QUERIES), 30), everything)
+    found = formula.search(postings, numbers(tokenizer, terms), np.full(len(QUERIES), 30), everything)
+    query, passage, scores = found.query, found.passage, found.of_pairs
     found = 0
     for number, own in enumerate(scores.reshape(len(QUERIES), -1)):
         known = peer.get_tokens_ids(asked[number])
@@ -103,7 +104,8 @@ def test_what_shares_no_term_is_not_found() -> None:
     formula, tokenizer = Bm25("bm25+", 1.2, 0.75, 0.5), Tokenizer("word", None, None)
     postings, terms = indexed(formula, tokenizer)
     depth = np.full(len(QUERIES), 10 * len(PASSAGES))
-    query, passage, _ = formula.search(postings, numbers(tokenizer, terms), depth, NONE)
+    found = formula.search(postings, numbers(tokenizer, terms), depth, NONE)
+    query, passage = found.query, found.passage
     found = {text: passage[query == number].tolist() for number, text in enumerate(QUERIES)}
     assert found["zzzz"] == found["a"] == []
     assert found["straße"] == [PASSAGES.index("Straße STRASSE straße naïve")]

@@ -10,22 +10,26 @@ endpoint there are only the text and the keys.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from negmine import schemas
 from negmine.errors import ArtifactError
 from negmine.stages.base import Job
-from negmine.stages.earlier import made_alike
-from negmine.stages.embed.encoding import encoder_identity
+from negmine.stages.earlier import made_alike, made_by
+from negmine.stages.embed.encoding import OTHERS, EncoderSource, encoder_identity, settings_of
+from negmine.stages.vectors import fact_of
 from negmine.store.manifest import Part
 from negmine.store.tables import read_columns, to_numpy
 
 _CUT_OFF = schemas.CUT_OFF.name
+_UNKNOWN = object()
+"""Stands for the value of a key that an earlier version did not have."""
 
 
 def text_digests(texts: Sequence[str]) -> np.ndarray:
@@ -39,24 +43,33 @@ def _array(digests: list[bytes]) -> np.ndarray:
 
 
 class EarlierVectors:
-    """The vectors of one kind ("corpus" or "queries") that may be taken over; none when nothing matches.
+    """The vectors of one encoder and kind ("corpus" or "queries") that may be taken over; none when nothing matches.
 
     Files that are not what their manifest says are left out: their texts are encoded again.
     """
 
-    def __init__(self, job: Job, kind: str, keys: Sequence[str]) -> None:
-        """``keys``: the config keys that must be as they were."""
+    def __init__(self, job: Job, kind: str, keys: Sequence[str], source: EncoderSource | None = None) -> None:
+        """``keys``: the config keys that must be as they were; ``source`` is the main encoder when None."""
         self._job = job
-        local = job.config.embed.model is not None
+        self._source = source = source or EncoderSource(job.config)
+        local = source.config.embed.model is not None
 
         def identity() -> dict[str, Any] | None:
-            return encoder_identity(job.config, job.work.digests) if local else None
+            return encoder_identity(source.config, job.work.digests) if local else None
 
-        self._manifest = made_alike(job, "embed", keys, identity)
+        def same(before: Mapping[str, Any], model: Mapping[str, Any] | None) -> bool:
+            then, now = before.get(OTHERS, {}).get(source.name, {}), settings_of(source)
+            alike = all(then.get(key, _UNKNOWN) == now[key] for key in (*keys, "kind"))
+            return then.get("model") == model and alike
+
+        if source.name is None:
+            self._manifest = made_alike(job, "embed", keys, identity)
+        else:
+            self._manifest = made_by(job, "embed", identity, same)
         self._parts: list[Part] = []
         digests = []
         for part in self._manifest.parts if self._manifest else ():
-            if part.path.startswith(f"{kind}/") and (found := self._digests_of(part)) is not None:
+            if part.path.startswith(f"{source.folder}{kind}/") and (found := self._digests_of(part)) is not None:
                 self._parts.append(part)
                 digests.append(found)
         joined = np.concatenate(digests) if digests else _array([])
@@ -69,38 +82,56 @@ class EarlierVectors:
     def similarity(self) -> str:
         """The function that compares the vectors. To be asked for only when some were found."""
         assert self._manifest is not None
-        return str(self._manifest.facts["similarity"])
+        return str(self._manifest.facts[fact_of("similarity", self._source.name)])
 
     @property
     def dimension(self) -> int:
         """Dimensions of the vectors. To be asked for only when some were found."""
         assert self._manifest is not None
-        return int(self._manifest.facts["dimension"])
+        return int(self._manifest.facts[fact_of("dimension", self._source.name)])
 
     def known(self, digests: np.ndarray) -> np.ndarray:
         """Which of ``digests`` S16 (n,) have a vector: bool (n,)."""
-        return np.isin(digests, self._digests)
+        if not len(self._digests):
+            return np.zeros(len(digests), bool)
+        place = np.minimum(np.searchsorted(self._digests, digests), len(self._digests) - 1)
+        same: np.ndarray = self._digests[place] == digests
+        return same
 
     def find(self, digests: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Which of ``digests`` S16 (n,) have a vector: positions int64 (m,), ascending, the vectors (m, d)
         as they are stored, and whose text is longer than the model reads, bool (m,). Raises ArtifactError
         when a file changed since it was opened."""
-        if not len(self._digests):
-            return np.empty(0, np.int64), np.empty((0, 0), np.float32), np.empty(0, bool)
-        place = np.minimum(np.searchsorted(self._digests, digests), len(self._digests) - 1)
-        found = np.flatnonzero(self._digests[place] == digests)
-        parts, rows = self._part[place[found]], self._row[place[found]]
+        found = np.flatnonzero(self.known(digests))
         vectors: np.ndarray | None = None
         cut_off = np.zeros(len(found), bool)
-        for number in np.unique(parts):
-            here = np.flatnonzero(parts == number)
-            table = read_columns(self._file(self._parts[number]), ["vector", _CUT_OFF])
+        for here, rows, table in self._rows(digests[found], "vector"):
             stored = to_numpy(table["vector"])
             if vectors is None:
                 vectors = np.empty((len(found), stored.shape[1]), stored.dtype)
-            vectors[here] = stored[rows[here]]
-            cut_off[here] = to_numpy(pc.fill_null(table[_CUT_OFF], False))[rows[here]]
+            vectors[here] = stored[rows]
+            cut_off[here] = to_numpy(pc.fill_null(table[_CUT_OFF], False))[rows]
         return found, np.empty((0, 0), np.float32) if vectors is None else vectors, cut_off
+
+    def find_sparse(self, digests: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
+        """The same of sparse vectors, each as terms and weights (k,)."""
+        found = np.flatnonzero(self.known(digests))
+        vectors: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0), np.empty(0))] * len(found)
+        cut_off = np.zeros(len(found), bool)
+        for here, rows, table in self._rows(digests[found], "terms", "weights"):
+            terms, weights = table["terms"].combine_chunks(), table["weights"].combine_chunks()
+            for place, row in zip(here.tolist(), rows.tolist(), strict=True):
+                vectors[place] = (to_numpy(terms[row].values), to_numpy(weights[row].values))
+            cut_off[here] = to_numpy(pc.fill_null(table[_CUT_OFF], False))[rows]
+        return found, vectors, cut_off
+
+    def _rows(self, digests: np.ndarray, *columns: str) -> Iterator[tuple[np.ndarray, np.ndarray, pa.Table]]:
+        """Where ``digests`` that are all known are, file by file: which of them, their rows, and the columns."""
+        place = np.searchsorted(self._digests, digests)
+        parts, rows = self._part[place], self._row[place]
+        for number in np.unique(parts):
+            here = np.flatnonzero(parts == number)
+            yield here, rows[here], read_columns(self._file(self._parts[number]), [*columns, _CUT_OFF])
 
     def _file(self, part: Part) -> Any:
         assert self._manifest is not None

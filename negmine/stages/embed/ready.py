@@ -26,6 +26,7 @@ _KINDS = {
 
 
 def _open(config: Config, kind: str) -> VectorSource:
+    """``config`` has the vectors as those of ``embed``."""
     assert config.embed.vectors is not None
     return open_vectors(input_file(config, getattr(config.embed.vectors, kind)), id_column=_KINDS[kind][0])
 
@@ -49,10 +50,11 @@ def check_files(config: Config) -> None:
 class ReadyVectors:
     """One of the two vector files, matched with ingest's table by id, or by row without ids."""
 
-    def __init__(self, job: Job, kind: str) -> None:
+    def __init__(self, job: Job, config: Config, kind: str) -> None:
+        """``config`` is the run's, with the vectors as those of ``embed``."""
         self.id_column, file, number, self._rows_key, self._noun = _KINDS[kind]
-        self._config = job.config
-        self._source = _open(job.config, kind)
+        self._config = config
+        self._source = _open(config, kind)
         self._folder = job.pending.path
         table = job.file("ingest", file)
         standing = standing_rows(table, number)

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from negmine.arrays import find_pairs, spans
-from negmine.config.filtering import RERANK
+from negmine.config.mining import DENSE
 from negmine.errors import ArtifactError
 from negmine.stages.base import Job
 from negmine.stages.export.splitting import queries_in
 from negmine.stages.export.targets import Split
 from negmine.stages.final import final_stage
 from negmine.stages.judged import held_out, promoted
-from negmine.stages.reranked import positive_rerank_scores
+from negmine.stages.scored import positive_scores
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.tables import read_columns, rows_between, to_numpy
 from negmine.text import Template
@@ -54,9 +54,9 @@ class Chunk:
         self.kept = kept.take(pc.sort_indices(kept, order))
         scored = job.file("mine", "positives.parquet")
         positives = rows_between(scored, "query", start, stop, ["query", "passage", "score", "doc_id"])
-        if job.config.scorers[0] == RERANK:
-            of_rerank = positive_rerank_scores(job, to_numpy(positives["query"]), to_numpy(positives["passage"]))
-            positives = positives.set_column(positives.column_names.index("score"), "score", pa.array(of_rerank))
+        if (scorer := job.config.scorers[0]) != DENSE:
+            scores = positive_scores(job, scorer, to_numpy(positives["query"]), to_numpy(positives["passage"]))
+            positives = positives.set_column(positives.column_names.index("score"), "score", pa.array(scores))
         if job.config.pairs.action == "drop":
             rows = rows_between(job.file("filter", "pairs.parquet"), "query", start, stop, ["dropped"])
             positives = positives.filter(pc.invert(rows["dropped"]))

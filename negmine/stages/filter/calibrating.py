@@ -24,7 +24,7 @@ from negmine.selection.calibration import (
 from negmine.selection.candidates import Candidates
 from negmine.selection.hidden import Labelled
 from negmine.selection.risk import FIT_DEPTH, RiskModel, features, fit, shipped_model
-from negmine.selection.verdicts import KEPT, Rules, decide, survivors, verdicts
+from negmine.selection.verdicts import KEPT, Margins, Rules, decide, survivors, verdicts
 from negmine.stages.base import Run
 from negmine.stages.filter.sampling import Samples
 
@@ -34,7 +34,7 @@ _FILLED = 0.95
 _ENOUGH_QUERIES, _ENOUGH_HIDDEN = 200, 200
 """Queries with several positives, and hidden ones among the candidates, that a model is fitted on."""
 _NAMED_OTHERWISE = {"temperature": "sampling_temperature", "offset": "sampling_offset"}
-_CALIBRATED = ("seed", "leak_margin", "risk_limit", "near_cosine")
+_CALIBRATED = ("seed", "leak_margin", "risk_limit", "near_cosine", "of_others")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Calibration:
 
     ``risk_limit`` and ``leak_margin`` are None when the config asks for none. ``fitted_on`` counts the
     queries that the model was fitted on, 0 for the shipped one; ``calibrated_on`` those of the margin.
-    ``leak`` says what became of hidden positives, None when no query has two positives.
+    ``leak`` says what became of hidden positives, None when no query has two positives. ``leak_margin`` is that of the
+    scorer that decides, ``more_leak_margins`` those of the others.
     """
 
     model: RiskModel
@@ -52,14 +53,16 @@ class Calibration:
     fitted_on: int = 0
     calibrated_on: int = 0
     leak: dict[str, Any] | None = field(default=None)
+    more_leak_margins: tuple[float, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(self)
+        return found if self.more_leak_margins else {k: v for k, v in found.items() if k != "more_leak_margins"}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Calibration:
         model = RiskModel(tuple(data["model"]["weights"]), data["model"]["intercept"])
-        return cls(**{**data, "model": model})
+        return cls(**{**data, "model": model, "more_leak_margins": tuple(data.get("more_leak_margins", ()))})
 
 
 def rules_of(config: Config, calibration: Calibration | None = None) -> Rules:
@@ -68,8 +71,11 @@ def rules_of(config: Config, calibration: Calibration | None = None) -> Rules:
     names = [name for name in Rules.__dataclass_fields__ if name not in _CALIBRATED]
     values = {name: getattr(section, _NAMED_OTHERWISE.get(name, name)) for name in names}
     near = section.near_duplicates
+    leaks: tuple[float | None, ...] = calibration.more_leak_margins if calibration is not None else ()
+    leaks = leaks or (None,) * (len(config.scorers) - 1)
     return Rules(
         **values,
+        of_others=tuple(Margins(section.relative_margin, leak) for leak in leaks),
         near_cosine=near.cosine if near is not None else None,
         seed=config.seed,
         leak_margin=calibration.leak_margin if calibration is not None else None,
@@ -117,13 +123,13 @@ def _fitted(labelled: Labelled, how: str) -> Calibration | None:
 
 
 def _with_margin(rate: float, samples: Samples, found: Calibration) -> Calibration:
-    key, reference, score = samples.hidden_scores
+    key, of_scorers = samples.hidden_scores
     half = calibration_half(key)
     needed = calibration_needed(rate)
     if half.sum() < needed:
         raise too_few_labelled(rate, len(key))
-    margin = leak_margin(reference[half], score[half], rate)
-    return replace(found, leak_margin=margin, calibrated_on=int(half.sum()))
+    margin, *more = (leak_margin(reference[half], score[half], rate) for reference, score in of_scorers)
+    return replace(found, leak_margin=margin, more_leak_margins=tuple(more), calibrated_on=int(half.sum()))
 
 
 def too_few_labelled(rate: float, several: int) -> ConfigError:
@@ -151,6 +157,7 @@ def risk_limit(config: Config, samples: Samples, rules: Rules, model: RiskModel)
             return verdicts(replace(rules, risk_limit=limit), sample, risk) == KEPT
 
         if section.as_hard_as is not None:
+            # Of the score that decides: those of others may have no scale.
             margin = replace(rules, risk_limit=None, relative_margin=section.as_hard_as)
             goal = _mean(sample.score[verdicts(margin, sample) == KEPT])
             slots = _FILLED * np.count_nonzero(taken(math.inf))

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from negmine import schemas
 from negmine.arrays import positions
+from negmine.config.mining import DENSE
 from negmine.retrieval.similarity import score_pairs
 from negmine.selection.random import draw_passages
 from negmine.selection.verdicts import Rules
@@ -28,10 +29,12 @@ def random_wanted(rules: Rules, kept: np.ndarray) -> np.ndarray:
     return wanted
 
 
-def random_rows(run: Run, rules: Rules, part: MinedPart, kept: np.ndarray, wanted: np.ndarray) -> pa.Table:
+def random_rows(
+    run: Run, rules: Rules, part: MinedPart, schema: pa.Schema, kept: np.ndarray, wanted: np.ndarray
+) -> pa.Table:
     """Verdicts for ``wanted`` (q,) random passages per query: marked by their retriever, never a mined candidate.
 
-    ``kept`` (q,) counts the negatives that each query has already.
+    They are laid out by ``schema``. ``kept`` (q,) counts the negatives that each query has already.
     """
     passages = run.manifest("ingest").counts["passages"]
     row, chosen = draw_passages(rules.seed, part.candidates.query_key, wanted, _taken(run, part), passages)
@@ -50,6 +53,7 @@ def random_rows(run: Run, rules: Rules, part: MinedPart, kept: np.ndarray, wante
         "retrievers": [["random"]] * n,
         "ranks": [[None]] * n,
         "score": score,
+        schemas.score_column(DENSE): score,
         "reference": part.candidates.reference[row],
         "verdict": ["kept"] * n,
         "reason": ["kept"] * n,
@@ -57,8 +61,8 @@ def random_rows(run: Run, rules: Rules, part: MinedPart, kept: np.ndarray, wante
         "query": row + part.start,
         "passage": chosen,
     }
-    arrays = [_array(values.get(field.name, [None] * n), field.type) for field in schemas.VERDICTS]
-    return pa.Table.from_arrays(arrays, schema=schemas.VERDICTS)
+    arrays = [_array(values.get(field.name, [None] * n), field.type) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _array(values: Any, kind: pa.DataType) -> pa.Array:

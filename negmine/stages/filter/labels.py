@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from negmine import schemas
 from negmine.arrays import find_pairs
-from negmine.config.filtering import RERANK
 from negmine.config.mining import DENSE
 from negmine.selection.pairs import beaten_by, is_low
 from negmine.stages.base import Run
-from negmine.stages.reranked import positive_rerank_scores
+from negmine.stages.scored import positive_scores
 from negmine.store.tables import read_columns, rows_between, to_numpy
 
 _COLUMNS = ("query_id", "doc_id", "score", "rank", "query", "passage")
@@ -29,15 +29,20 @@ def staying_positives(run: Run) -> pa.Table:
 
 
 def decided(run: Run, positives: pa.Table) -> pa.Table:
-    """Labelled pairs, by query, with the scores of ``config.scorers``: ``score``, and ``second_score`` if two count."""
-    scorers = run.config.scorers
-    if RERANK not in scorers:
-        return positives
+    """Labelled pairs, by query, with the scores of ``config.scorers`` in the ``deciding_columns``."""
     query, passage = to_numpy(positives["query"]), to_numpy(positives["passage"])
-    known = {DENSE: to_numpy(positives["score"]), RERANK: positive_rerank_scores(run, query, passage)}
-    place = positives.column_names.index("score")
-    positives = positives.set_column(place, "score", pa.array(known[scorers[0]]))
-    return positives if len(scorers) < 2 else positives.append_column("second_score", pa.array(known[scorers[1]]))
+    dense = positives
+    for column, scorer in zip(deciding_columns(run), run.config.scorers, strict=True):
+        scores = dense["score"] if scorer == DENSE else pa.array(positive_scores(run, scorer, query, passage))
+        place = positives.column_names.index(column) if column in positives.column_names else positives.num_columns
+        put = positives.set_column if place < positives.num_columns else positives.add_column
+        positives = put(place, column, scores)
+    return positives
+
+
+def deciding_columns(run: Run) -> list[str]:
+    """Where the scores of ``config.scorers`` are: ``score`` is that of the first."""
+    return ["score", *map(schemas.score_column, run.config.scorers[1:])]
 
 
 def stays(run: Run, positives: pa.Table) -> np.ndarray:

@@ -20,7 +20,7 @@ from negmine.selection.identity import EXCLUSION_REASONS
 from negmine.selection.near_duplicates import near_duplicates
 from negmine.selection.verdicts import NearDuplicates, reference_scores
 from negmine.stages.base import Run
-from negmine.stages.filter.labels import decided, positives_of, ranks_among, stays, trusted
+from negmine.stages.filter.labels import decided, deciding_columns, positives_of, ranks_among, stays, trusted
 from negmine.stages.reranked import rerank_scores
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.tables import read_columns, rows_between, to_numpy
@@ -52,8 +52,8 @@ def mined_parts(run: Run) -> list[tuple[str, int, int]]:
 
 def load_part(run: Run, name: str, start: int, stop: int, exclude_same: Sequence[str]) -> MinedPart:
     """One of ``mined_parts``."""
-    table = read_columns(run.file("mine", f"{name}.parquet"), schemas.CANDIDATES.names)
-    table, rest = _reranked(run, table) if RERANK in run.config.scorers else (table, None)
+    table = read_columns(run.file("mine", f"{name}.parquet"), schemas.candidates(run.config.mine.further).names)
+    table, rest = _scored(run, table)
     query, passage = to_numpy(table["query"]) - start, to_numpy(table["passage"])
     positives = decided(run, positives_of(run, start, stop))
     of_query, of_passage = to_numpy(positives["query"]) - start, to_numpy(positives["passage"])
@@ -63,7 +63,7 @@ def load_part(run: Run, name: str, start: int, stop: int, exclude_same: Sequence
         how = run.config.filter.reference
         return reference_scores(of_query[used], to_numpy(positives[column])[used], how, stop - start)
 
-    several = len(run.config.scorers) > 1
+    more = deciding_columns(run)[1:]
     named = queries_of(run).slice(start, stop, ["query_id", "id_hash"])
     score, excluded = to_numpy(table["score"]), excluded_codes(run, start, stop, query, passage)
     rival = excluded == 0
@@ -80,31 +80,49 @@ def load_part(run: Run, name: str, start: int, stop: int, exclude_same: Sequence
         positive_rank=_best(of_query[used], ranks[used], stop - start),
         query_key=to_numpy(named["id_hash"]),
         same=tuple(same_value(run, column, query, passage, of_query, of_passage) for column in exclude_same),
-        second_score=to_numpy(table[f"{run.config.scorers[1]}_score"]) if several else None,
-        second_reference=reference("second_score") if several else None,
+        more_scores=tuple(to_numpy(table[column]) for column in more),
+        more_references=tuple(map(reference, more)),
     )
     return MinedPart(name, start, stop, table, named, candidates, rest)
 
 
-def _reranked(run: Run, table: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Candidates with the scores of both, best first by the one that decides; and those without the reranker's."""
-    query, passage, dense = (to_numpy(table[name]) for name in ("query", "passage", "score"))
-    known = {DENSE: dense, RERANK: rerank_scores(run, query, passage)}
-    first = run.config.scorers[0]
-    for field in schemas.SCORED_BY:
-        values = known[field.name.removesuffix("_score")]
-        table = table.append_column(field.name, pa.array(values, mask=np.isnan(values)))
-    table = table.set_column(table.column_names.index("score"), "score", table[f"{first}_score"])
-    scored = np.flatnonzero(~np.isnan(known[RERANK]))
-    order = scored[np.lexsort((passage[scored], -known[first][scored], query[scored]))]
-    _check_scale(run, known[RERANK][scored])
-    return table.take(pa.array(order)), table.filter(pa.array(np.isnan(known[RERANK])))
+def scorers_of(run: Run) -> tuple[str, ...]:
+    """All that score candidates, where there are several; each has a column in the verdicts."""
+    config = run.config
+    found = (DENSE, *config.mine.further, *((RERANK,) if config.rerank is not None else ()))
+    return found if len(found) > 1 else ()
+
+
+def _scored(run: Run, table: pa.Table) -> tuple[pa.Table, pa.Table | None]:
+    """Candidates with the scores of all, best first by the one that decides; and those that the reranker did not
+    score, where it has a say."""
+    scorers = scorers_of(run)
+    if not scorers:
+        return table, None
+    query, passage = to_numpy(table["query"]), to_numpy(table["passage"])
+    table = table.append_column(schemas.score_column(DENSE), table["score"])
+    rest = None
+    asked = np.arange(len(query))
+    if RERANK in scorers:
+        scores = rerank_scores(run, query, passage)
+        table = table.append_column(schemas.score_column(RERANK), pa.array(scores, mask=np.isnan(scores)))
+        rest, asked = table.filter(pa.array(np.isnan(scores))), np.flatnonzero(~np.isnan(scores))
+        _check_scale(run, scores[asked])
+    first = schemas.score_column(run.config.scorers[0])
+    table = table.set_column(table.column_names.index("score"), "score", table[first])
+    if rest is not None:
+        rest = rest.set_column(rest.column_names.index("score"), "score", rest[first])
+    if RERANK not in scorers and first == schemas.score_column(DENSE):
+        return table, rest  # as it was mined, which may be by ranks
+    score = to_numpy(table["score"])
+    order = asked[np.lexsort((passage[asked], -score[asked], query[asked]))]
+    return table.take(pa.array(order)), rest
 
 
 def _check_scale(run: Run, scores: np.ndarray) -> None:
     """Refuse a share of a score that may be negative: a server gives what it gives."""
     section = run.config.filter
-    hard = section.risk.as_hard_as if section.risk is not None else None
+    hard = section.risk.as_hard_as if section.risk is not None and run.config.scorers[0] == RERANK else None
     key = "filter.risk.as_hard_as" if section.relative_margin is None else "filter.relative_margin"
     if (section.relative_margin is not None or hard is not None) and len(scores) and scores.min() < 0:
         raise ConfigError(

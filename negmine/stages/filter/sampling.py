@@ -21,12 +21,15 @@ from negmine.selection.hidden import Labelled
 from negmine.selection.random import mix
 from negmine.selection.verdicts import reference_scores
 from negmine.stages.base import Run
-from negmine.stages.filter.labels import ranks_among, staying_positives
+from negmine.stages.filter.labels import deciding_columns, ranks_among, staying_positives
 from negmine.stages.filter.loading import load_part, mined_parts, passage_keys, queries_of, same_value
 from negmine.stages.vectors import block_rows, flat_vectors, similarity
 from negmine.store.tables import to_numpy
 
 T = TypeVar("T")
+
+OfScorers = list[tuple[np.ndarray, np.ndarray]]
+"""Reference scores and scores (m,) of the same things, by scorer."""
 
 SAMPLE_QUERIES = 2_000
 _PAIRS = 1_500_000
@@ -56,11 +59,11 @@ class Samples:
         return self.once("candidates", lambda: sampled_candidates(self._run, self._among))
 
     @property
-    def hidden_scores(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def hidden_scores(self) -> tuple[np.ndarray, OfScorers]:
         """``hidden_scores`` of the run, with the queries' keys."""
         how = self._run.config.filter.reference
-        query, reference, score = self.once("hidden", lambda: hidden_scores(self._run, how, self._among))
-        return to_numpy(queries_of(self._run).column("id_hash"))[query], reference, score
+        query, of_scorers = self.once("hidden", lambda: hidden_scores(self._run, how, self._among))
+        return to_numpy(queries_of(self._run).column("id_hash"))[query], of_scorers
 
     def once(self, name: Hashable, build: Callable[[], T]) -> T:
         """What ``build`` makes, remembered under ``name`` with ``keep``."""
@@ -115,11 +118,11 @@ def _affordable(several: np.ndarray, count: np.ndarray, depth: int) -> np.ndarra
     return several[: max(int(np.count_nonzero(np.cumsum(pairs) <= _PAIRS)), 1)]
 
 
-def hidden_scores(run: Run, how: str, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of every query with several positives one is hidden: query number, reference score of the
-    remaining positives, score of the hidden one; three arrays (m,)."""
+def hidden_scores(run: Run, how: str, among: np.ndarray | None = None) -> tuple[np.ndarray, OfScorers]:
+    """Of every query with several positives one is hidden: query number (m,), and by each of ``config.scorers`` the
+    reference score of the remaining positives and the score of the hidden one, two arrays (m,)."""
     positives = staying_positives(run)
-    query, passage, score = (to_numpy(positives[name]) for name in ("query", "passage", "score"))
+    query, passage = (to_numpy(positives[name]) for name in ("query", "passage"))
     keys = to_numpy(queries_of(run).column("id_hash"))
     several = np.bincount(query, minlength=len(keys)) >= 2
     rows = np.flatnonzero((several if among is None else several & among)[query])
@@ -127,8 +130,9 @@ def hidden_scores(run: Run, how: str, among: np.ndarray | None = None) -> tuple[
     first = positions(query[rows]) == 0
     hidden, shown = rows[first], rows[~first]
     number = np.cumsum(first) - 1
-    reference = reference_scores(number[~first], score[shown], how, len(hidden))
-    return query[hidden], reference, score[hidden]
+    scores = [to_numpy(positives[name]) for name in deciding_columns(run)]
+    references = [reference_scores(number[~first], score[shown], how, len(hidden)) for score in scores]
+    return query[hidden], [(of, score[hidden]) for of, score in zip(references, scores, strict=True)]
 
 
 def _labelled(run: Run, chosen: np.ndarray, half: np.ndarray, positives: pa.Table) -> Labelled:
@@ -154,7 +158,7 @@ def _labelled(run: Run, chosen: np.ndarray, half: np.ndarray, positives: pa.Tabl
         pair_row=pair_row,
         pair_positive=pair_positive,
         pair_similarity=_cosines(run, of_passage, pair_positive, pair_passage),
-        second_score=to_numpy(positives["second_score"]) if len(run.config.scorers) > 1 else None,
+        more_scores=tuple(to_numpy(positives[name]) for name in deciding_columns(run)[1:]),
         pair_same=tuple(same_value(run, c, every, pair_passage, every, of_passage[pair_positive]) for c in columns),
     )
 

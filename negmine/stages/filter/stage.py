@@ -20,7 +20,7 @@ from negmine.selection.verdicts import KEPT, Rules, Survivors, decide, reason_na
 from negmine.stages.base import Job, Run, Stage, Task
 from negmine.stages.filter.calibrating import Calibration, calibrate, risk_of, rules_of, too_few_labelled
 from negmine.stages.filter.fill import random_rows, random_wanted
-from negmine.stages.filter.loading import MinedPart, load_part, mined_parts, near_duplicates_of
+from negmine.stages.filter.loading import MinedPart, load_part, mined_parts, near_duplicates_of, scorers_of
 from negmine.stages.filter.pairs import audit
 from negmine.stages.filter.report import report
 from negmine.store.digests import DigestCache
@@ -155,18 +155,19 @@ def _filter_part(task: Task, job: Job) -> Mapping[str, int]:
     reason = decide(rules, query, left, _rejected(job, part))
     kept = np.bincount(query[reason == KEPT], minlength=part.candidates.queries)
     _complain(job, rules, part, kept)
-    table = _verdict_table(part, reason, left.place, risk, names)
+    schema = schemas.verdicts(scorers_of(job), partly=part.rest is not None)
+    table = _verdict_table(part, schema, reason, left.place, risk, names)
     wanted = random_wanted(rules, kept)
     filled = int(wanted.sum())
     if filled:
-        extra = random_rows(job, rules, part, kept, wanted)
+        extra = random_rows(job, rules, part, schema, kept, wanted)
         filled = extra.num_rows
         table = pa.concat_tables([table, extra]).combine_chunks()
         table = table.take(pc.sort_indices(table, [("query", "ascending")]))  # stable: random rows come last
     counts = np.bincount(reason, minlength=len(names))
     if part.rest is not None and part.rest.num_rows:
         counts[names.index("range")] += part.rest.num_rows
-        table = pa.concat_tables([table, _not_scored(part)]).combine_chunks()
+        table = pa.concat_tables([table, _not_scored(part, schema)]).combine_chunks()
         table = table.take(pc.sort_indices(table, [("query", "ascending")]))  # stable: they come last
     with job.publish(f"{task.name}.parquet") as output, TableWriter(output.path, table.schema) as writer:
         writer.write_table(table)
@@ -196,11 +197,15 @@ _SURVIVED = ("kept", "not_sampled", "starved")
 
 
 def _verdict_table(
-    part: MinedPart, reason: np.ndarray, place: np.ndarray, risk: np.ndarray | None, names: Sequence[str]
+    part: MinedPart,
+    schema: pa.Schema,
+    reason: np.ndarray,
+    place: np.ndarray,
+    risk: np.ndarray | None,
+    names: Sequence[str],
 ) -> pa.Table:
     query, kept = part.candidates.query, reason == KEPT
     survived = np.isin(reason, [names.index(name) for name in _SURVIVED])
-    schema = schemas.verdicts(reranked=part.rest is not None)
     columns = {
         **{name: part.table[name] for name in part.table.column_names},
         "reference": part.candidates.reference[query],
@@ -213,10 +218,10 @@ def _verdict_table(
     return pa.table([_cast(columns[field.name], field.type) for field in schema], schema=schema)
 
 
-def _not_scored(part: MinedPart) -> pa.Table:
+def _not_scored(part: MinedPart, schema: pa.Schema) -> pa.Table:
     """The verdicts on candidates beyond ``rerank.depth``: nothing can be said of them."""
     assert part.rest is not None
-    rows, schema = part.rest.num_rows, schemas.verdicts(reranked=True)
+    rows = part.rest.num_rows
     columns = {
         **{name: part.rest[name] for name in part.rest.column_names},
         "reference": part.candidates.reference[to_numpy(part.rest["query"]) - part.start],

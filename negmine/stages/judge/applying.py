@@ -35,7 +35,8 @@ def apply(job: Job, name: str, start: int, stop: int) -> Mapping[str, int]:
     kept = to_numpy(pc.equal(reason, "kept"))
     position = np.zeros(len(query), np.int32)
     position[kept] = positions(query[kept]) + 1
-    schema = schemas.verdicts(reranked="rerank_score" in table.column_names, judged=True)
+    scorers = [name.removesuffix("_score") for name in table.column_names if name.endswith("_score")]
+    schema = schemas.verdicts(scorers, partly=table.schema.field("score").nullable, judged=True)
     columns = {
         **{column: table[column] for column in table.column_names},
         **{field.name: judged[field.name].combine_chunks().take(row) for field in schemas.JUDGEMENT},

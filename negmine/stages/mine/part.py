@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from negmine import schemas
-from negmine.config.mining import BM25, DENSE, GIVEN
+from negmine.config.mining import DENSE, GIVEN
 from negmine.retrieval.evidence import Closeness
 from negmine.retrieval.exact import Neighbours, scored
 from negmine.retrieval.fusion import Hits, Pool, pooled, reciprocal_ranks
@@ -18,7 +18,7 @@ from negmine.selection.depth import within_depth
 from negmine.selection.parts import best_parts
 from negmine.stages import searching
 from negmine.stages.base import Job, Task
-from negmine.stages.lexical import LexicalSearch
+from negmine.stages.mine.further import Pairs, Scorers, further_of
 from negmine.stages.mine.named import Named
 from negmine.stages.mine.own import Own, ranked_by
 from negmine.stages.texts import StandingTable
@@ -28,9 +28,6 @@ from negmine.store.vectors import FlatVectors
 
 CANDIDATE_BYTES = 160
 """What a candidate costs in memory while its query is searched."""
-
-Pairs = tuple[np.ndarray, np.ndarray]
-"""Query and passage (p,) of pairs, by query."""
 
 
 def positives_file(part: Task) -> str:
@@ -62,14 +59,14 @@ class Miner:
         positives = self._labelled(start, stop)
         named, mine = Named.of(self.job, start, stop), self.job.config.mine
         search = searching.search_of(self.job) if mine.dense else _nothing_found
-        words = self._words(start, stop) if mine.bm25 else None
+        further = Scorers(further_of(self.job, self.queries, start, stop), self.passages)
         wanted = self.k + np.bincount(excluded[0], minlength=stop - start)
-        held = (wanted * (mine.dense + mine.bm25) + named.counts) * CANDIDATE_BYTES
+        held = (wanted * len(mine.searched) + named.counts) * CANDIDATE_BYTES
         held += np.bincount(positives[0], minlength=stop - start) * vectors.shape[1] * 4
         ids = self.queries.slice(start, stop, ["query_id"])["query_id"].combine_chunks()
         with (
             self.job.publish(f"{task.name}.parquet") as candidate_file,
-            TableWriter(candidate_file.path, schemas.CANDIDATES) as candidates,
+            TableWriter(candidate_file.path, schemas.candidates(mine.further)) as candidates,
             self.job.publish(positives_file(task)) as positive_file,
             TableWriter(positive_file.path, schemas.POSITIVE_SCORES) as scores,
         ):
@@ -79,12 +76,11 @@ class Miner:
                 closeness = Closeness(labelled, of_query - low, high - low, normalized=self.similarity == "cosine")
                 near = search(vectors[low:high], wanted[low:high] * mine.dense, closeness)
                 found = {name: named.of_queries(name, low, high - low) for name in named.hits}
-                own_scores: dict[str, np.ndarray] = {DENSE: score}
                 if mine.dense:
                     found[DENSE] = Hits.in_order(near.query, near.passage)
-                if words is not None:
-                    labels = (of_query - low, of_passage)
-                    found[BM25], own_scores[BM25] = self._lexical.search(words[low:high], wanted[low:high], labels)
+                labels = (of_query - low, of_passage)
+                more, own_scores = further.search(low, high, wanted[low:high], labels, list(found.values()))
+                found |= more
                 ranks = {name: own.ranks(found[name], of_query, of_passage) for name in mine.names[:-1]}
                 places = {name: np.flatnonzero(self._named_by(name, found[name], own)) for name in named.retrievers}
                 lists = [found[name].rows(places[name]) for name in named.retrievers]
@@ -97,6 +93,7 @@ class Miner:
                         "score": known.score,
                         "positive_similarity": known.cosines[:, 1],
                         "mean_positive_similarity": known.cosines[:, 0],
+                        **{schemas.score_column(name): of for name, of in further.scores(low, high, pool).items()},
                     }
                 )
                 rank = ranks.get(DENSE, np.zeros(len(of_query), np.int32))
@@ -106,24 +103,16 @@ class Miner:
                         "retriever": _marks((DENSE,), np.zeros(len(of_query), np.int64)),
                         "rank": pa.array(rank, mask=rank == 0),
                         "score": score,
-                        **ranked_by(ranks, own_scores, len(score)),
+                        **ranked_by(ranks, {DENSE: score, **own_scores}, len(score)),
                     }
                 )
                 self.job.progress(high - low)
             candidate_file.rows, positive_file.rows = candidates.rows, scores.rows
         return {"candidates": candidate_file.rows}
 
-    def _words(self, start: int, stop: int) -> list[np.ndarray]:
-        """The terms of the queries [start, stop)."""
-        return self._lexical.numbers(self.queries.slice(start, stop, ["text"])["text"].to_pylist())
-
-    @property
-    def _lexical(self) -> LexicalSearch:
-        return self.job.resource("bm25", lambda: LexicalSearch(self.job))
-
     def _named_by(self, name: str, hits: Hits, own: Own) -> np.ndarray:
         """Which of the hits of a retriever are candidates: bool (n,). Runs and given negatives are cut already."""
-        if name not in (DENSE, BM25):
+        if name not in self.job.config.mine.searched:
             return np.ones(len(hits.query), bool)
         depth = min(self.job.config.mine.quotas.get(name, self.k), self.k)
         return within_depth(hits.query, own.has(hits.query, hits.passage), depth)

@@ -82,9 +82,8 @@ class RerankStage(Stage):
         query, passage = _pairs(job, start, stop)
         texts = _Texts.of(job, start, stop, passage)
         of_query, of_passage = query - start, np.searchsorted(texts.numbers, passage)
-        digests = np.stack([texts.query_digests[of_query], texts.passage_digests[of_passage]], axis=1)
-        earlier = job.resource("earlier", lambda: EarlierScores(job, DECIDING))
-        scores = earlier.find(digests)
+        digests = texts.digests(of_query, of_passage)
+        scores = _earlier(job).find(digests)
         missing = np.flatnonzero(np.isnan(scores))
         job.progress(len(scores) - len(missing))
         if len(missing):
@@ -106,6 +105,23 @@ class RerankStage(Stage):
 
 # Where parts are cut, and how many candidates are scored, decides no score.
 DECIDING = tuple(key for key in RerankStage.keys if key not in ("rerank.part_pairs", "rerank.depth"))
+
+
+def unscored(job: Job) -> tuple[int, int]:
+    """How many pairs a run whose mine has finished scores, and how many of them no finished stage has a score of."""
+    assert job.config.rerank is not None
+    total = missing = 0
+    for start, stop in _cut(_pairs_of_queries(job), job.config.rerank.part_pairs):
+        query, passage = _pairs(job, start, stop)
+        texts = _Texts.of(job, start, stop, passage)
+        digests = texts.digests(query - start, np.searchsorted(texts.numbers, passage))
+        total += len(query)
+        missing += int(np.isnan(_earlier(job).find(digests)).sum())
+    return total, missing
+
+
+def _earlier(job: Job) -> EarlierScores:
+    return job.resource("earlier", lambda: EarlierScores(job, DECIDING))
 
 
 def _pairs_of_queries(job: Job) -> np.ndarray:
@@ -167,6 +183,10 @@ class _Texts:
         queries = _table(job, "queries").slice(start, stop, ["text"])["text"].to_pylist()
         rows = _table(job, "corpus").take(numbers, list(template.names))
         return cls(start, queries, numbers, passage_texts(rows, template).to_pylist())
+
+    def digests(self, of_query: np.ndarray, of_passage: np.ndarray) -> np.ndarray:
+        """What identifies pairs of these rows of texts: uint64 (n, 2)."""
+        return np.stack([self.query_digests[of_query], self.passage_digests[of_passage]], axis=1)
 
     def named(self, job: Job, query: int, passage: int) -> str:
         """A pair as errors name it."""
