@@ -12,6 +12,7 @@ from negmine.config.checking import ChecksConfig
 from negmine.errors import ArtifactError, ConfigError, InputError, StaleError, UsageError
 from negmine.pipeline import status
 from negmine.quality import stored_audit
+from negmine.stages.final import final_stage
 from negmine.store.files import read_json
 from negmine.store.opening import open_run
 from negmine.store.workdir import WorkDir
@@ -43,7 +44,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Checked:
-    """All bounds that are set, in the order of the config, about the filter with this ``fingerprint``."""
+    """All bounds that are set, in the order of the config, about the final verdicts with this ``fingerprint``."""
 
     fingerprint: str
     checks: tuple[Check, ...]
@@ -80,7 +81,7 @@ def check(config: Config) -> Checked:
         )
     _require_current(config)
     _, work = open_run(config)
-    manifest = work.manifest("filter")
+    manifest = work.manifest(final_stage(config))
     assert manifest is not None
     report = read_json(work.file(manifest, "report.json"))
     measured = _Measured(config, work, report)

@@ -88,10 +88,11 @@ def _with(config: Config, given: dict[str, Any]) -> Config:
 
 def _warn_of_changes(config: Config, console: Console) -> None:
     from negmine.pipeline import status
+    from negmine.stages.final import final_stage
 
-    found = next(stage for stage in status(config) if stage.stage == "filter")
+    found = next(stage for stage in status(config) if stage.stage == final_stage(config))
     if found.state in ("stale", "partial"):
-        console.warn(f"filter is {found.state} ({found.why}): these are the negatives of the run as it was")
+        console.warn(f"{found.stage} is {found.state} ({found.why}): these are the negatives of the run as it was")
 
 
 def _show(console: Console, found: Evaluation) -> None:

@@ -66,10 +66,11 @@ def refresh_run(config: Config, console: Console, source: Source, model: Model, 
 def warn_of_changes(config: Config, console: Console) -> None:
     """Say that a run is not what its config says, where it is so."""
     from negmine.pipeline import status
+    from negmine.stages.final import final_stage
 
-    found = next(stage for stage in status(config) if stage.stage == "filter")
+    found = next(stage for stage in status(config) if stage.stage == final_stage(config))
     if found.state in ("stale", "partial"):
-        console.warn(f"filter is {found.state} ({found.why}): its negatives are those of the run as it was")
+        console.warn(f"{found.stage} is {found.state} ({found.why}): its negatives are those of the run as it was")
 
 
 def show_churn(console: Console, found: Comparison) -> None:

@@ -200,7 +200,7 @@ def _compared(a: Named, b: Named, side_a: Side, side_b: Side, most: int, query_i
 
 
 def _summary(run: Named, side: Side, negatives: Negatives) -> RunSummary:
-    manifest = side.manifests["filter"]
+    manifest = side.final
     return RunSummary(
         name=run.name,
         queries=side.queries,
@@ -258,9 +258,7 @@ def _risk_model(side: Side) -> Any:
 
 def _reasons(side_a: Side, side_b: Side) -> dict[str, tuple[int, int]]:
     """Verdicts on all candidates, by reason, of those that occur."""
-    counts = [
-        read_json(side.work.file(side.manifests["filter"], "report.json"))["reasons"] for side in (side_a, side_b)
-    ]
+    counts = [read_json(side.work.file(side.final, "report.json"))["reasons"] for side in (side_a, side_b)]
     names = dict.fromkeys([*counts[0], *counts[1]])
     both = {name: (int(counts[0].get(name, 0)), int(counts[1].get(name, 0))) for name in names}
     return {name: pair for name, pair in both.items() if any(pair)}

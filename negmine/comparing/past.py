@@ -11,6 +11,7 @@ from typing import Any
 from negmine.config import Config, config_from_dict
 from negmine.errors import ArtifactError, ConfigError, UsageError
 from negmine.pipeline.recording import HISTORY, Entry, history
+from negmine.stages.final import final_stage
 from negmine.store.manifest import Manifest
 from negmine.store.objects import Objects
 from negmine.store.opening import open_run
@@ -71,7 +72,7 @@ def past(config: Config) -> Past:
     """The history of the config's work_dir. Raises ArtifactError for a damaged line."""
     _, work = open_run(config, fetch=False)
     entries = tuple(history(work))
-    negatives, files = (_latest(entries, stage, work.manifest(stage)) for stage in ("filter", "export"))
+    negatives, files = (_latest(entries, stage, work.manifest(stage)) for stage in (final_stage(config), "export"))
     return Past(work.name, entries, negatives, files)
 
 

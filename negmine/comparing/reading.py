@@ -53,6 +53,11 @@ class Side:
     manifests: Mapping[str, Manifest]
 
     @property
+    def final(self) -> Manifest:
+        """The manifest of the stage with the final verdicts."""
+        return self.manifests["judge" if "judge" in self.manifests else "filter"]
+
+    @property
     def queries(self) -> int:
         """Distinct queries."""
         return int(self.manifests["ingest"].counts["distinct_queries"])
@@ -115,7 +120,7 @@ class Side:
 
     def verdicts(self) -> Sequence[Path]:
         """Paths of the verdicts, in order of the queries."""
-        return sorted(self.work.files(self.manifests["filter"], "part-"))
+        return sorted(self.work.files(self.final, "part-"))
 
 
 def matched_queries(a: Side, b: Side) -> Matched:

@@ -20,6 +20,7 @@ from negmine.stages.filter.calibrating import calibrated, risk_of, rules_of
 from negmine.stages.filter.fill import random_wanted
 from negmine.stages.filter.loading import MinedPart, load_part, mined_parts, near_duplicates_of
 from negmine.stages.filter.sampling import Samples
+from negmine.stages.final import final_stage
 from negmine.store.tables import read_columns, to_numpy
 from negmine.training.base import MISSING
 
@@ -48,10 +49,11 @@ def negatives_of(material: Material, arm: str) -> Taken:
 
 
 def own_negatives(run: Run) -> Taken:
-    """The kept negatives of the run's filter."""
+    """The negatives of the run: what filter kept, and the judge where there is one."""
     parts: list[Taken] = []
+    final = final_stage(run.config)
     for name, _, _ in mined_parts(run):
-        table = read_columns(run.file("filter", f"{name}.parquet"), ["query", "passage", "position", "verdict"])
+        table = read_columns(run.file(final, f"{name}.parquet"), ["query", "passage", "position", "verdict"])
         table = table.filter(pc.equal(table["verdict"], "kept"))
         query, passage, position = (to_numpy(table[column]) for column in ("query", "passage", "position"))
         order = np.lexsort((position, query))

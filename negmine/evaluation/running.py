@@ -21,6 +21,7 @@ from negmine.pipeline.events import Reporter, Silent
 from negmine.stages import STAGES
 from negmine.stages.base import Run
 from negmine.stages.filter.loading import queries_of
+from negmine.stages.final import final_stage, final_stage_of
 from negmine.store.files import read_json, replacing, write_json
 from negmine.store.manifest import Manifest
 from negmine.store.opening import open_run
@@ -39,8 +40,8 @@ def evaluate(config: Config, reporter: Reporter | None = None) -> Evaluation:
     ``evaluate/result.json`` and ``evaluate/per_query.parquet``.
 
     A training that was done before, or by a killed evaluation, is not done again. Raises UsageError for a run at a
-    URL; ArtifactError when filter has not finished or a file is damaged; InputError when there are too few queries,
-    or judgements cannot be read; MissingDependencyError without ir-measures.
+    URL; ArtifactError when the verdicts are not finished or a file is damaged; InputError when there are too few
+    queries, or judgements cannot be read; MissingDependencyError without ir-measures.
     """
     with experiment_of(config) as experiment:
         return _evaluated(experiment, reporter or Silent())
@@ -57,15 +58,17 @@ def experiment_of(config: Config) -> Iterator[Experiment]:
         )
     measures_library()
     _, work = open_run(config)
-    if work.manifest("filter") is None:
-        raise ArtifactError("filter has not finished in this run", where=work.name, hint="Run: negmine run -c CONFIG")
+    final = final_stage(config)
+    if work.manifest(final) is None:
+        raise ArtifactError(f"{final} has not finished in this run", where=work.name, hint="Run: negmine run -c CONFIG")
 
     def read(work: WorkDir, manifests: Mapping[str, Manifest]) -> Experiment:
         del manifests
         return Experiment(Run(config, work))
 
-    stages = _STAGES if config.rerank is None else (*_STAGES, "rerank")
-    made_from = [(name, *of) for name in ("filter", "mine", "index") for of in STAGES[name].read_by(config).items()]
+    stages = tuple(dict.fromkeys([final, *_STAGES, *(["rerank"] if config.rerank is not None else [])]))
+    readers = dict.fromkeys([final, "filter", "mine", "index"])
+    made_from = [(name, *of) for name in readers for of in STAGES[name].read_by(config).items()]
     with work.writing():
         experiment = steady(config, stages, made_from, read)
         try:
@@ -76,7 +79,7 @@ def experiment_of(config: Config) -> Iterator[Experiment]:
 
 
 def stored_evaluation(work: WorkDir) -> tuple[dict[str, Any], bool] | None:
-    """``evaluate/result.json`` of a run, and whether it is about the filter as it is now; None when there is none.
+    """``evaluate/result.json`` of a run, and whether it is about the verdicts as they are now; None when there is none.
 
     Raises ArtifactError when the file is damaged.
     """
@@ -88,8 +91,8 @@ def stored_evaluation(work: WorkDir) -> tuple[dict[str, Any], bool] | None:
         raise ArtifactError(
             "this file is damaged", where=str(path), hint="Delete it and run: negmine evaluate -c CONFIG"
         )
-    manifest = work.manifest("filter")
-    return found, manifest is not None and found["state"].get("filter") == _filter_state(manifest)
+    manifest = work.manifest(final_stage_of(work))
+    return found, manifest is not None and found["state"].get("verdicts") == _state_of(manifest)
 
 
 def _evaluated(experiment: Experiment, reporter: Reporter) -> Evaluation:
@@ -132,7 +135,7 @@ def _result(experiment: Experiment, taken: Mapping[str, Taken], outcomes: Mappin
         recovered=recovered(values, groups),
         state={
             "key": experiment.key,
-            "filter": _filter_state(experiment.run.manifest("filter")),
+            "verdicts": _state_of(experiment.run.manifest(final_stage(experiment.run.config))),
             "made_from": experiment.identity(),
         },
     )
@@ -156,6 +159,6 @@ def _ignore(steps: int) -> None:
     """What was done before is not told again."""
 
 
-def _filter_state(manifest: Manifest) -> dict[str, str]:
-    """What tells one result of filter from another."""
+def _state_of(manifest: Manifest) -> dict[str, str]:
+    """What tells one set of final verdicts from another."""
     return {"fingerprint": manifest.fingerprint, "output": manifest.outputs["all"]}

@@ -79,7 +79,7 @@ def record(work: WorkDir, config: Config, manifests: Mapping[str, Manifest]) -> 
         tool_version=last.tool_version,
         fingerprints={stage: manifest.fingerprint for stage, manifest in manifests.items()},
         changes=_changes(before.made_from, made_from) if before is not None else (),
-        figures=_figures(read_json(work.file(manifests["filter"], "report.json"))),
+        figures=_figures(read_json(work.file(manifests.get("judge", manifests["filter"]), "report.json"))),
         counts=last.counts,
         config=_without_secrets(config.model_dump(mode="json")),
         given=_without_secrets(config.model_dump(mode="json", exclude_unset=True)),

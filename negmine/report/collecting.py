@@ -33,7 +33,6 @@ MOST_QUERIES = 1_000
 _QUERY_BYTES = 3_200_000
 """What the table may take of a page of 5 MB, but for the marks of shared words."""
 _HUBS = 20
-_VERDICTS = ("filter", "mine", "ingest")
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def _read(
     local, _ = open_run(config)
     snapshot = Snapshot(local, work, tuple(status(config)), manifests)
     tell("looking at all verdicts")
-    counted = snapshot.section(_VERDICTS, lambda: tally(snapshot))
+    counted = snapshot.section(snapshot.verdicts, lambda: tally(snapshot))
     scored = snapshot.section(_scored_by(snapshot), lambda: scores(snapshot))
     tell("trying other thresholds")
     swept = snapshot.section(_swept_by(config), lambda: sweep(config, axes(config)))
@@ -116,7 +115,7 @@ def _read(
         provenance=provenance(config, snapshot),
         scorer=snapshot.scorers[0],
         data=snapshot.section(("ingest",), lambda: manifests["ingest"].facts["quality"]),
-        verdicts=snapshot.section(("filter",), lambda: read_json(snapshot.file("filter", "report.json"))),
+        verdicts=snapshot.section((snapshot.final,), lambda: read_json(snapshot.file(snapshot.final, "report.json"))),
         pairs=snapshot.section(("filter",), lambda: read_json(snapshot.file("filter", "pairs.json"))),
         scores=scored,
         sweep=swept,
@@ -132,11 +131,11 @@ def _read(
 def _of(snapshot: Snapshot, counted: Section[Tally], build: Callable[[Tally], T]) -> Section[T]:
     """What is made from the counts, if there are any."""
     found = counted.value
-    return Section(None, counted.gap) if found is None else snapshot.section(_VERDICTS, lambda: build(found))
+    return Section(None, counted.gap) if found is None else snapshot.section(snapshot.verdicts, lambda: build(found))
 
 
 def _scored_by(snapshot: Snapshot) -> tuple[str, ...]:
-    return (*_VERDICTS, "rerank") if snapshot.scorers[0] != "dense" else _VERDICTS
+    return (*snapshot.verdicts, "rerank") if "rerank" in snapshot.scorers else snapshot.verdicts
 
 
 def _swept_by(config: Config) -> tuple[str, ...]:

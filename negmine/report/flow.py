@@ -111,12 +111,21 @@ def _filter(manifest: Manifest, snapshot: Snapshot) -> tuple[Words, Words, Words
     return (f"{candidates:,} candidates",), came_out, tuple(f"{n:,} {name}" for n, name in dropped)
 
 
+def _judge(manifest: Manifest, snapshot: Snapshot) -> tuple[Words, Words, Words]:
+    counts = manifest.counts
+    found = {"flagged": "flagged", "confirmed": "confirmed as relevant", "by_people": "judged by people"}
+    found |= {"refilled": "taken in place of dropped ones", "promoted": "made positives"}
+    left = {"no_answer": "without an answer", "refused": "refused", "queries_held_out": "queries held out"}
+    came_out = (f"{counts['negatives']:,} negatives", *_told(counts, found))
+    return (f"{counts['judged']:,} candidates judged",), came_out, _told(counts, left)
+
+
 def _export(manifest: Manifest, snapshot: Snapshot) -> tuple[Words, Words, Words]:
     counts = manifest.counts
     rows = {name.partition(":")[2]: n for name, n in counts.items() if name.startswith("rows:")}
     left = {name.partition(":")[2]: n for name, n in counts.items() if name.startswith("left_out:") and n}
-    known = not snapshot.gap("export", "filter")
-    negatives = snapshot.manifests["filter"].counts["negatives"] if known else None
+    known = not snapshot.gap("export", snapshot.final)
+    negatives = snapshot.manifests[snapshot.final].counts["negatives"] if known else None
     return (
         (f"{negatives:,} negatives",) if negatives is not None else (),
         tuple(f"{n:,} rows in {name}" for name, n in rows.items()),
@@ -141,5 +150,6 @@ _TOLD: dict[str, Callable[[Manifest, Snapshot], tuple[Words, Words, Words]]] = {
     "mine": _mine,
     "rerank": _rerank,
     "filter": _filter,
+    "judge": _judge,
     "export": _export,
 }

@@ -12,6 +12,7 @@ from negmine.errors import ArtifactError, ConfigError, UsageError
 from negmine.pipeline import StageStatus
 from negmine.stages import STAGES
 from negmine.stages.base import Run
+from negmine.stages.final import final_stage
 from negmine.store.manifest import Manifest
 from negmine.store.workdir import WorkDir
 
@@ -43,6 +44,16 @@ class Snapshot:
     @property
     def run(self) -> Run:
         return Run(self.config, self.work)
+
+    @property
+    def final(self) -> str:
+        """The stage with the final verdicts."""
+        return final_stage(self.config)
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """The stages that final verdicts, and what they are about, are read from."""
+        return tuple(dict.fromkeys((self.final, "filter", "mine", "ingest")))
 
     @property
     def scorers(self) -> tuple[str, ...]:

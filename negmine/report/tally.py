@@ -32,7 +32,7 @@ def tally(snapshot: Snapshot) -> Tally:
     kept = np.zeros(counts["distinct_queries"], np.int64)
     risk = np.full(len(kept), -np.inf)
     used = np.zeros(counts["passages"], np.int64)
-    for path in snapshot.run.files("filter", "part-"):
+    for path in snapshot.run.files(snapshot.final, "part-"):
         for batch in iter_batches(path, ["query", "passage", "verdict", "risk"], _ROWS):
             rows = batch.filter(pc.equal(batch["verdict"], "kept"))
             query = to_numpy(rows["query"])

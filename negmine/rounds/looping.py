@@ -23,6 +23,7 @@ from negmine.rounds.refreshing import prepare, refresh
 from negmine.rounds.sibling import Sibling
 from negmine.rounds.training import MODEL, Checkpoint, check_trainable, experiment_on_vectors, measured, train
 from negmine.rounds.writing import plain_text, write_file
+from negmine.stages.final import final_stage
 from negmine.store.files import read_json, write_json
 from negmine.store.lock import writing
 from negmine.store.opening import open_run
@@ -211,7 +212,7 @@ def _with_model(config: Config, model: str, work_dir: str) -> Config:
 
 def _mined(config: Config, churn: float | None) -> Mined:
     work = open_run(config)[1]
-    manifest = work.manifest("filter")
+    manifest = work.manifest(final_stage(config))
     assert manifest is not None
     report = read_json(work.file(manifest, "report.json"))
     return Mined(report["negatives"], report["yield"], report["margin"]["mean"], report["risk"]["mean"], churn)

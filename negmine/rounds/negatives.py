@@ -17,6 +17,7 @@ from negmine.retrieval.similarity import score_pairs
 from negmine.selection.verdicts import reference_scores
 from negmine.stages.base import Run
 from negmine.stages.filter.loading import queries_of
+from negmine.stages.final import final_stage
 from negmine.stages.vectors import block_rows, embedded, flat_vectors, similarity
 from negmine.store.tables import iter_batches, read_columns, to_numpy
 
@@ -117,7 +118,8 @@ def became(old: Run, new: Run) -> Became:
 
 
 def _side(run: Run) -> Side:
-    return Side(run.work, {stage: run.manifest(stage) for stage in ("filter", "ingest")})
+    stages = dict.fromkeys((final_stage(run.config), "filter", "ingest"))
+    return Side(run.work, {stage: run.manifest(stage) for stage in stages})
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def _kept(run: Run, chosen: np.ndarray) -> _Pairs:
 
 
 def _verdicts(run: Run) -> Iterator[pa.RecordBatch]:
-    for path in run.files("filter", "part-"):
+    for path in run.files(final_stage(run.config), "part-"):
         yield from iter_batches(path, ["query", "passage", "reason", "rank", "risk"], rows=1 << 20)
 
 

@@ -18,12 +18,13 @@ from negmine.stages.base import Run
 from negmine.store.files import link_or_copy
 from negmine.store.manifest import Manifest
 from negmine.store.opening import open_run
-from negmine.store.steady import steady
+from negmine.store.steady import MadeFrom, steady
 from negmine.store.workdir import WorkDir
 
 _LABELS = "labels.jsonl"
-_READ = ("filter", "mine", "index", "embed", "ingest")
+_READ = ("judge", "filter", "mine", "index", "embed", "ingest")
 _MADE_FROM = (
+    ("judge", "filter", ("all",)),
     ("filter", "mine", ("all",)),
     ("mine", "ingest", ("corpus", "queries", "positives")),
     ("mine", "embed", ("queries",)),
@@ -59,7 +60,7 @@ def refresh(sibling: Sibling, *, reporter: Reporter | None = None) -> Refreshed:
     def read(of_old: WorkDir, manifests: Mapping[str, Manifest]) -> Became:
         return became(Run(sibling.old, of_old), new)
 
-    negatives = steady(sibling.old, _READ, _MADE_FROM, read)
+    negatives = steady(sibling.old, *_reads(sibling.old), read)
     return Refreshed(sibling, result, negatives, compare(sibling.old, sibling.config))
 
 
@@ -72,7 +73,13 @@ def prepare(sibling: Sibling, *, reporter: Reporter | None = None) -> None:
 
 def check_finished(config: Config) -> None:
     """Raise ArtifactError when a run has no negatives, or its stages do not belong together."""
-    steady(config, _READ, _MADE_FROM, lambda work, manifests: None)
+    steady(config, *_reads(config), lambda work, manifests: None)
+
+
+def _reads(config: Config) -> tuple[tuple[str, ...], MadeFrom]:
+    """The stages that the negatives of a run are looked up in, and what of them must belong together."""
+    stages = _READ if config.judge is not None else _READ[1:]
+    return stages, [each for each in _MADE_FROM if each[0] in stages]
 
 
 def _take_over(sibling: Sibling, reporter: Reporter) -> None:

@@ -142,7 +142,7 @@ def test_what_people_judged_no_model_is_asked(data: Data, call: Call) -> None:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
-    code, out, _ = call("judge", "--import-sheet", "s.csv")
+    _, out, _ = call("judge", "--import-sheet", "s.csv")
     assert "4 rows are judged, 4 of them new or changed; 92 are empty" in out
     assert call("judge", "-q")[0] == 0
     judged = [row for row in data.rows() if row["query"] == 3 and row["judged_by"] == "person"]
