@@ -71,11 +71,11 @@ def _show(console: Console, found: Past, numbers: Sequence[int]) -> None:
         entry = found.entry(number)
         there = ["negatives"] * (number == found.negatives) + ["files"] * (number == found.files)
         when = entry.time[:16].replace("T", " ")
-        rows.append([str(number), when, entry.stage, ", ".join(there), *_figures(entry)])
-    console.table(
-        ["entry>", "finished (UTC)?", "by?", "here now", *_FIGURES],
-        rows,
-    )
+        uplift = found.uplift.get(number)
+        told = [f"{uplift.effect:+.4f} ({uplift.verdict})" if uplift else "-"] * bool(found.uplift)
+        rows.append([str(number), when, entry.stage, ", ".join(there), *_figures(entry), *told])
+    columns = ["entry>", "finished (UTC)?", "by?", "here now", *_FIGURES, *["uplift>"] * bool(found.uplift)]
+    console.table(columns, rows)
     console.line()
     width = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else _FILE_COLUMNS
     for number in numbers:

@@ -43,6 +43,11 @@ class Entry:
     given: Mapping[str, Any]
     made_from: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def verdicts(self) -> str | None:
+        """The fingerprint of the stage that had the final verdicts."""
+        return self.fingerprints.get("judge", self.fingerprints.get("filter"))
+
 
 def history(work: WorkDir) -> list[Entry]:
     """All entries, the oldest first. Raises ArtifactError for a line that is none."""

@@ -141,6 +141,7 @@ def test_history_in_a_store(data: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert len(files.cat_file("/shelf/run/history.jsonl").splitlines()) == 2
     assert past(config).entries[1].changes == ("filter.num_negatives changed: 4 -> 2",)
     assert past(config).of("memory://shelf/run/export") == 2
+    assert negmine.compare("memory://shelf/run", config).churn.churn == 0
     files.store.clear()
 
 
@@ -211,6 +212,27 @@ def test_history_has_no_secrets(data: Path, tmp_path: Path) -> None:
     assert "https://host/a" in text
     assert "hunter2" not in text
     assert "abc123" not in text
+
+
+def test_history_tells_the_uplift_of_an_evaluation(data: Path, tmp_path: Path, call: Call) -> None:
+    """What ``evaluate`` found stands beside the entries whose negatives it was about; a file that says otherwise is
+    passed over."""
+    config = config_of(data, tmp_path / "run")
+    negmine.run(config)
+    filter_ = past(config).entries[0].fingerprints["filter"]
+    comparison = {"arm": "run", "against": "in_batch", "effect": 0.0123, "interval": [0.001, 0.02], "verdict": "better"}
+    result = {"student": "adapter", "comparisons": [comparison], "state": {"verdicts": {"fingerprint": filter_}}}
+    (tmp_path / "run" / "evaluate").mkdir()
+    (tmp_path / "run" / "evaluate" / "result.json").write_text(json.dumps(result))
+    negmine.run(with_filter(config, num_negatives=2))
+    found = past(config)
+    assert {number: uplift.effect for number, uplift in found.uplift.items()} == {1: 0.0123}
+    assert [row["uplift"] is None for row in found.as_json()["entries"]] == [False, True]
+    path = saved(config, tmp_path / "negmine.yaml")
+    assert "+0.0123 (better)" in call("history", "-c", path).out
+    for other in ("{", "[]", json.dumps({**result, "comparisons": []})):
+        (tmp_path / "run" / "evaluate" / "result.json").write_text(other)
+        assert past(config).uplift == {}
 
 
 def test_history_shows_a_table(data: Path, tmp_path: Path, call: Call) -> None:
