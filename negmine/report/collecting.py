@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from negmine.config import Config
+from negmine.config.mining import DENSE
 from negmine.pipeline import status
 from negmine.report.choosing import choose
 from negmine.report.details import Details, collect
@@ -81,6 +82,7 @@ class Collected:
     hubs: Section[Hubs]
     shortage: Section[Shortage]
     recall: Section[Mapping[str, Any] | None]
+    is_exact: bool
     queries: Section[Details]
     total_queries: int
     drawn: int | None
@@ -122,6 +124,7 @@ def _read(
         hubs=_of(snapshot, counted, lambda found: _hubs(snapshot, found)),
         shortage=_of(snapshot, counted, lambda found: _shortage(snapshot, found)),
         recall=snapshot.section(("mine",), lambda: _recall(snapshot)),
+        is_exact=_is_exact(manifests),
         queries=_of(snapshot, counted, lambda found: _details(snapshot, config, found, queries, tell)),
         total_queries=total,
         drawn=queries,
@@ -166,6 +169,14 @@ def _shortage(snapshot: Snapshot, found: Tally) -> Shortage:
     wanted = snapshot.manifests["filter"].made_from["config"]["filter.num_negatives"]
     counts = np.bincount(found.kept, minlength=wanted)[:wanted]
     return Shortage(wanted, tuple(enumerate(counts.tolist())))
+
+
+def _is_exact(manifests: Mapping[str, Manifest]) -> bool:
+    """Whether candidates come from a search of all vectors."""
+    if "mine" not in manifests or "index" not in manifests:
+        return False
+    entries = manifests["mine"].made_from.get("setting", {}).get("mine.retrievers", {}).get("entries", [])
+    return DENSE in entries and manifests["index"].facts["search"]["method"] == "exact"
 
 
 def _recall(snapshot: Snapshot) -> Mapping[str, Any] | None:

@@ -107,8 +107,7 @@ def _filter(manifest: Manifest, snapshot: Snapshot) -> tuple[Words, Words, Words
     random = counts.get("random_negatives", 0)
     came_out = (f"{counts['negatives']:,} negatives", *([f"{random:,} of them random"] if random else []))
     dropped = sorted(((n, name) for name, n in reasons.items() if n and name != "kept"), key=lambda each: -each[0])
-    candidates = sum(reasons.values()) - random
-    return (f"{candidates:,} candidates",), came_out, tuple(f"{n:,} {name}" for n, name in dropped)
+    return (f"{sum(reasons.values()):,} candidates",), came_out, tuple(f"{n:,} {name}" for n, name in dropped)
 
 
 def _judge(manifest: Manifest, snapshot: Snapshot) -> tuple[Words, Words, Words]:

@@ -41,6 +41,8 @@ _CAPTIONS = (
     "Mean score of the negatives. What is closer to the reference is harder, and likelier to be relevant.",
     "Share that would be false: hidden positives that come back, or what the model predicts.",
 )
+_EXACT = "Yes: every query was compared with every passage."
+_UNMEASURED = "It was not measured: index.recall_target is null, or the vectors were not searched."
 _COLOURED = 7
 """Reasons that have a colour of their own; the rest share one."""
 _TEXT, _STARVED = 160, 200
@@ -71,7 +73,7 @@ def render(run: Collected) -> str:
         **_of_queries(run),
         data_facts=_data_facts(run.data.value),
         findings=FINDINGS,
-        search_words=_search_words(run),
+        search_words=_EXACT if run.is_exact else _UNMEASURED,
         settings=(
             ("Set in the config", [s for s in run.provenance.settings if s.is_set or s.now is not None]),
             ("Left at their defaults", [s for s in run.provenance.settings if not s.is_set and s.now is None]),
@@ -183,12 +185,6 @@ def _data_facts(found: Mapping[str, Any] | None) -> list[tuple[str, int]]:
         ("passages held back for evaluation", found["guarded"]["passages"]),
         ("bad rows that were skipped", found["rejected"]),
     ]
-
-
-def _search_words(run: Collected) -> str:
-    if any("exact search" in step.came_out for step in run.steps):
-        return "Yes: every query was compared with every passage."
-    return "It is not measured: index.recall_target is null, or nothing was searched by vectors."
 
 
 def _number(value: float | None) -> str:
