@@ -55,8 +55,8 @@ def judge_warnings(counts: Mapping[str, int]) -> Iterator[str]:
     """What a judge left open that it should not have."""
     if counts["not_judged"]:
         yield (
-            f"nobody has judged {counts['not_judged']:,} negatives: they stay. Write them to a sheet with:"
-            " negmine judge --export-sheet FILE"
+            f"nobody has judged {counts['not_judged']:,} candidates: negatives among them stay, others take no place."
+            " Write them to a sheet with: negmine judge --export-sheet FILE"
         )
     asked = counts["judged"]
     lost = counts["no_answer"] + counts["refused"]

@@ -100,7 +100,7 @@ def test_people_judge_by_sheets_alone_until_nothing_is_open(data: Data, call: Ca
     people = {"endpoint": None}
     code, _, err = call("run", judge=people)
     assert code == 0
-    assert "nobody has judged 96 negatives: they stay." in err
+    assert "nobody has judged 96 candidates: negatives among them stay" in err
     assert data.negatives() == data.negatives("filter")
     sizes = []
     for turn in range(9):
@@ -167,13 +167,14 @@ def test_a_sheet_of_another_run_is_refused(data: Data, call: Call) -> None:
 def test_explain_tells_what_was_said(data: Data, call: Call) -> None:
     config = data.config()
     negmine.run(config)
-    (query,) = explain(config, ["q3"])
-    rows = {row["doc_id"]: row for row in data.rows() if row["query"] == 3}
+    number = next(row["query"] for row in data.rows() if row["reason"] == "judged_relevant")
+    (query,) = explain(config, [f"q{number}"])
+    rows = {row["doc_id"]: row for row in data.rows() if row["query"] == number}
     for each in query.candidates:
         row = rows[each.doc_id]
         assert (each.judgement, each.judged_by) == (row["judgement"], row["judged_by"])
         assert (each.verdict, each.reason, each.position) == (row["verdict"], row["reason"], row["position"])
-    _, out, _ = call("explain", "q3", "--reason", "judged_relevant")
+    _, out, _ = call("explain", f"q{number}", "--reason", "judged_relevant")
     relevant = [doc for doc, row in rows.items() if row["reason"] == "judged_relevant"]
     assert relevant
     assert all(doc in out for doc in relevant)

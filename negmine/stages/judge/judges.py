@@ -112,7 +112,8 @@ class Judges:
         label = self.people.get(pair)
         if label is not None and label.relevant is not None:
             return Said(label.relevant, _WORDS[label.relevant], label.source)
-        found, flagged = Said(None), None
+        # A person who is unsure leaves it to the models, if there are any.
+        found, flagged = Said(None) if label is None else Said(None, NO_ANSWER), None
         for number, model in enumerate(self.models):
             said = self.log.get(self._ids[number], pair)
             if said is None:

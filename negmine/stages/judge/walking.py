@@ -47,7 +47,9 @@ def walk_of(block: Block, group: Group, judges: Judges, section: JudgeConfig) ->
 
     def verdict(row: int) -> Verdict:
         said = judgement(block, group, row, judges)
-        return "unknown" if isinstance(said, int) else said.relevant
+        if isinstance(said, int):
+            return "unknown"
+        return "open" if said.judgement is None else said.relevant
 
     most = 0 if section.action == "quarantine" else section.max_relevant
     return walk(group.kept, group.drawn, group.further, verdict, most)
