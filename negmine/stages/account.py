@@ -47,8 +47,10 @@ def recipe(config: Config, model: str) -> tuple[str, ...]:
     section = config.filter
     nearest = config.mine.quotas.get(DENSE, config.mine.k)
     sources = [f"the {nearest} passages nearest to it by their vectors"] if config.mine.dense else []
-    if config.mine.bm25:
-        sources.append(f"the first {config.mine.quotas.get(BM25, config.mine.k)} by the words they share (BM25)")
+    for name in config.mine.further:
+        most = config.mine.quotas.get(name, config.mine.k)
+        how = "the words they share (BM25)" if name == BM25 else f"a further encoder, {encoder_name(config, name)}"
+        sources += [f"the first {most} by {how}"] if most else []
     sources += [f"the first {run.depth or config.mine.k} of the run `{run.name}`" for run in config.mine.runs]
     steps = [
         f"Queries and passages were compared as vectors ({model}): a score is the closeness of two, higher is closer.",
@@ -56,6 +58,9 @@ def recipe(config: Config, model: str) -> tuple[str, ...]:
     ]
     if config.mine.fusion == "rrf":
         steps.append(f"Their lists were merged by reciprocal ranks, and the first {config.mine.k} kept.")
+    scored = [name for name in config.scorers if name in config.mine.further]
+    if scored:
+        steps.append(f"{_scorer_words(config.scorers)} of {' and '.join(f'`{name}`' for name in scored)}.")
     if config.rerank is not None:
         of = "the scores are those" if config.scorers == (RERANK,) else "some of the scores are those"
         steps.append(
@@ -64,7 +69,7 @@ def recipe(config: Config, model: str) -> tuple[str, ...]:
     used = [f"`{key}` ({_value(getattr(section, key))})" for key in _RULES if getattr(section, key) not in (None, ())]
     if used:
         steps.append(f"Rules that dropped candidates: {', '.join(used)}.")
-    merged = config.mine.fusion == "rrf" and config.rerank is None
+    merged = config.mine.fusion == "rrf" and config.scorers[0] == DENSE and config.rerank is None
     first = "the first of the merged lists" if merged else "the closest"
     drawn = first if section.sampling_strategy == "top" else f"drawn by `{section.sampling_strategy}`"
     steps.append(
@@ -93,6 +98,22 @@ def judging(config: Config, counts: Mapping[str, int]) -> Iterator[str]:
         why = "one was relevant" if judge.action == "quarantine" else f"more than {judge.max_relevant} were relevant"
         step += f" {out:,} queries of which {why} were left out."
     yield step
+
+
+def _scorer_words(scorers: tuple[str, ...]) -> str:
+    """How the card begins to say whose scores decided."""
+    if len(scorers) == 1:
+        return "What was taken, and the scores in the files, went by the scores"
+    return "A candidate had to keep away from the positives by several scores, also those"
+
+
+def encoder_name(config: Config, name: str) -> str:
+    """A further encoder as the card names it: a local folder by its name alone."""
+    other = config.others[name]
+    model = other.model or (other.endpoint.model if other.endpoint is not None else None)
+    if model is None:
+        return f"`{name}` (ready-made vectors)"
+    return f"`{name}` ({Path(model).name if Path(model).is_absolute() else model})"
 
 
 def reranker_name(config: Config) -> str:
