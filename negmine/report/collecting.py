@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ import numpy as np
 
 from negmine.config import Config
 from negmine.config.mining import DENSE
+from negmine.errors import ArtifactError
 from negmine.pipeline import status
 from negmine.report.choosing import choose
 from negmine.report.details import Details, collect
@@ -17,6 +19,7 @@ from negmine.report.flow import Step, steps
 from negmine.report.provenance import Provenance, provenance
 from negmine.report.snapshot import Section, Snapshot
 from negmine.report.tally import Scores, Tally, doubling, scores, tally
+from negmine.stages import STAGES
 from negmine.stages.searching import RECALL_FILE
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.files import read_json
@@ -95,8 +98,20 @@ def collected(config: Config, queries: int | None, tell: Tell = lambda text: Non
     5 MB. What has not finished, does not belong together or is damaged is told in the section. Raises
     ArtifactError when no stage has finished.
     """
-    finished = [each.stage for each in status(config, note=tell) if each.manifest is not None] or ["ingest"]
+    stages = status(config, note=tell)
+    finished = [each.stage for each in stages if each.manifest is not None] or ["ingest"]
+    finished += _no_more(config, {each.stage for each in stages})
     return steady(config, finished, (), lambda work, manifests: _read(config, work, manifests, queries, tell))
+
+
+def _no_more(config: Config, asked: set[str]) -> list[str]:
+    """Stages that the run has and the config does not ask for now: verdicts may rest on them."""
+    _, work = open_run(config)
+    found = []
+    for stage in STAGES.keys() - asked:
+        with contextlib.suppress(ArtifactError):
+            found += [stage] * (work.manifest(stage) is not None)
+    return sorted(found)
 
 
 def _read(

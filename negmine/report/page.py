@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -50,35 +51,44 @@ _TEXT, _STARVED = 160, 200
 
 def render(run: Collected) -> str:
     """The page, the same for the same run."""
-    environment = Environment(
+    script = (_FOLDER / "script.js").read_text("utf-8")
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            version=negmine.__version__,
+            run=run,
+            name=_name(run.provenance.work_dir),
+            parts=_PARTS,
+            finished=max((step.finished for step in run.steps), default="")[:16].replace("T", " "),
+            style=(_FOLDER / "style.css").read_text("utf-8"),
+            script=script,
+            script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            not_current=_not_current(run),
+            enough=ENOUGH_QUERIES,
+            **_of_verdicts(run),
+            **_of_scores(run),
+            **_of_sweep(run.sweep.value),
+            **_of_queries(run),
+            data_facts=_data_facts(run.data.value),
+            findings=FINDINGS,
+            search_words=_EXACT if run.is_exact else _UNMEASURED,
+            settings=(
+                ("Set in the config", [s for s in run.provenance.settings if s.is_set or s.now is not None]),
+                ("Left at their defaults", [s for s in run.provenance.settings if not s.is_set and s.now is None]),
+            ),
+        )
+    )
+
+
+@lru_cache
+def _environment() -> Environment:
+    found = Environment(
         loader=PackageLoader("negmine.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
-    environment.filters |= _FILTERS
-    script = (_FOLDER / "script.js").read_text("utf-8")
-    return environment.get_template("report.html").render(
-        version=negmine.__version__,
-        run=run,
-        name=_name(run.provenance.work_dir),
-        parts=_PARTS,
-        finished=max((step.finished for step in run.steps), default="")[:16].replace("T", " "),
-        style=(_FOLDER / "style.css").read_text("utf-8"),
-        script=script,
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        not_current=_not_current(run),
-        enough=ENOUGH_QUERIES,
-        **_of_verdicts(run),
-        **_of_scores(run),
-        **_of_sweep(run.sweep.value),
-        **_of_queries(run),
-        data_facts=_data_facts(run.data.value),
-        findings=FINDINGS,
-        search_words=_EXACT if run.is_exact else _UNMEASURED,
-        settings=(
-            ("Set in the config", [s for s in run.provenance.settings if s.is_set or s.now is not None]),
-            ("Left at their defaults", [s for s in run.provenance.settings if not s.is_set and s.now is None]),
-        ),
-    )
+    found.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
+    found.filters |= _FILTERS
+    return found
 
 
 def _name(work_dir: str) -> str:

@@ -89,10 +89,13 @@ class Snapshot:
 
     def notices(self, *names: str) -> tuple[str, ...]:
         """Which of these stages do not have what the config asks for now."""
+        known = {each.stage for each in self.stages}
         return tuple(
             f"{each.stage} is {each.state} ({each.why}): this is the run as it was."
             for each in self.stages
             if each.stage in names and each.state != "current" and each.manifest is not None
+        ) + tuple(
+            f"the config has no {name} any more: this is the run as it was." for name in names if name not in known
         )
 
     def section(self, names: tuple[str, ...], build: Callable[[], T]) -> Section[T]:

@@ -7,6 +7,17 @@ import importlib.util
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch, request):
+    """Plots are drawn once only: they take the most time of a small page."""
+    if request.function.__name__ != "test_it_is_written_into_the_run":
+        from negmine.report.plots import Plot
+
+        for name, plots in (("score_plot", 0), ("margin_plot", 0), ("sweep_plots", 3)):
+            plot = Plot("<svg></svg>", "")
+            monkeypatch.setattr(f"negmine.report.page.{name}", lambda *_, n=plots, p=plot: [p] * n if n else p)
+
+
 def test_it_is_written_into_the_run(finished, call):
     path = finished / "work" / "report.html"
     shown = call("report")

@@ -12,6 +12,7 @@ import pytest
 from report_run import config, make
 
 import negmine
+from negmine.report.plots import Plot
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +28,15 @@ def page(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its report."""
     path = tmp_path_factory.mktemp("page") / "report.html"
     return negmine.write_report(config(folder), path).path
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without plots, which take the most time of a small page."""
+    plot = Plot("<svg></svg>", "")
+    monkeypatch.setattr("negmine.report.page.score_plot", lambda *_: plot)
+    monkeypatch.setattr("negmine.report.page.margin_plot", lambda *_: plot)
+    monkeypatch.setattr("negmine.report.page.sweep_plots", lambda *_: [plot] * 3)
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ def told(run: Collected, stage: str) -> Any:
     return next(step for step in run.steps if step.stage == stage)
 
 
+@pytest.mark.slow
 def test_two_retrievers(tmp_path: Path) -> None:
     """Who found what is counted, and told of each candidate."""
     run, page = made(tmp_path, mine={"k": 12, "retrievers": ["dense", "bm25"], "fusion": "rrf"})
@@ -46,6 +47,7 @@ def test_two_retrievers(tmp_path: Path) -> None:
     assert any(" + bm25 #" in source or " + dense #" in source for source in run.queries.value.sources)
 
 
+@pytest.mark.slow
 def test_words_alone(tmp_path: Path) -> None:
     """Without a search by vectors there is no recall to tell."""
     run, page = made(tmp_path, mine={"k": 12, "retrievers": ["bm25"]}, pairs={})
@@ -54,6 +56,7 @@ def test_words_alone(tmp_path: Path) -> None:
     assert "every query was compared with every passage" not in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_approximate_search(tmp_path: Path) -> None:
     """The certificate is on the page with what was tried."""
     run, page = made(tmp_path, index={"dense": "IVF4,Flat", "recall_target": 0.5})
@@ -74,6 +77,7 @@ def test_rules_that_keep_nothing(tmp_path: Path) -> None:
     assert re.search(r"\b(nan|None|inf)\b", re.sub(r"<(style|script).*?</\1>", "", page, flags=re.S)) is None
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_random_negatives(tmp_path: Path) -> None:
     """They came from no list: what filter took in is what mine gave out."""
     run, page = made(tmp_path, filter=rules(random_share=0.4))
@@ -83,6 +87,7 @@ def test_random_negatives(tmp_path: Path) -> None:
     assert "random" in run.queries.value.sources
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_reranker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its scores are those of the page, of positives too."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
@@ -97,6 +102,10 @@ def test_a_reranker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(run, "rerank").came_out[0].endswith(" scores")
     positives = [row[1] for query in run.queries.value.queries for row in query["positives"]]
     assert min(positives) == pytest.approx(run.scores.value.ranges["positives"].least, abs=1e-4)
+    without = collected(config(tmp_path, filter=rules()), None)
+    assert without.scores.value.ranges == run.scores.value.ranges
+    assert "the config has no rerank any more: this is the run as it was." in without.scores.notices
+    assert without.stages["filter"] == "stale"
 
 
 @pytest.mark.slow

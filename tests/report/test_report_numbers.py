@@ -193,6 +193,7 @@ def test_texts_are_whole_or_marked_as_cut(page, data_of):
     assert len(long) < 510
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_sample_is_stated_and_drawn_by_hash(folder, tmp_path, data_of):
     """Ten drawn ones are those with the least hashes; notable ones are there besides, and the page says so."""
     path = tmp_path / "r.html"
@@ -207,6 +208,7 @@ def test_a_sample_is_stated_and_drawn_by_hash(folder, tmp_path, data_of):
     assert f"A sample: {len(here)} of {QUERIES} queries, {len(plain)} drawn" in path.read_text("utf-8")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_notable_queries_are_the_riskiest_and_shortest(folder, tmp_path, data_of, monkeypatch, verdicts):
     """Of each kind the first in order."""
     from negmine.report import choosing
@@ -228,6 +230,7 @@ def test_notable_queries_are_the_riskiest_and_shortest(folder, tmp_path, data_of
     assert {q["id"] for q in rows if "doubtful" in q["why"]} == set(worst)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_page_stays_within_its_budget(folder, tmp_path, data_of, monkeypatch):
     """By default only as many queries are on it as fit; a number that was asked for is kept to."""
     monkeypatch.setattr(collecting, "_QUERY_BYTES", 20_000)

@@ -14,6 +14,8 @@ import negmine
 from negmine.errors import ArtifactError
 from negmine.report.collecting import collected
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def copy(folder: Path, tmp_path: Path) -> Path:
