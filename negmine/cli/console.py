@@ -41,9 +41,11 @@ class Console:
     _bars: dict[str, Any] = field(default_factory=dict)
 
     def result(self, value: Any) -> None:
-        """The JSON object of a command, when ``--json`` asks for it."""
+        """The JSON object of a command, when ``--json`` asks for it. An error that follows stands below it, and below
+        what was printed, also where both go to one log."""
         if self.json:
             sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.flush()
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table for people.
@@ -116,6 +118,9 @@ _STYLES = {
     "partial": "yellow",
     "missing": "dim",
     "damaged": "bold red",
+    "passed": "green",
+    "failed": "bold red",
+    "skipped": "yellow",
 }
 
 
@@ -247,6 +252,18 @@ def _bar(stage: str, unit: str, total: int, done: int) -> Any:
 def shown(text: str) -> str:
     """Text on one line: what a user's file has of line breaks and control characters becomes escapes."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def one_line(text: str) -> str:
+    """A text of a user's file without line breaks, and without control characters that a terminal would obey."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def shortened(text: str, room: int) -> str:
+    """A text in at most ``room`` columns of the terminal."""
+    from rich.cells import cell_len, set_cell_size
+
+    return text if cell_len(text) <= room else set_cell_size(text, room - 1).rstrip() + "…"
 
 
 def duration(seconds: float) -> str:

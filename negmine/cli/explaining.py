@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from negmine.cli.app import app
-from negmine.cli.console import Console
+from negmine.cli.console import Console, one_line, shortened
 from negmine.cli.options import common, example
 from negmine.errors import UsageError, nearest
 
@@ -253,7 +253,7 @@ def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> 
     """
     from rich.cells import cell_len
 
-    table = [[name.rstrip(">") for name in columns], *[[_one_line(cell) for cell in row] for row in rows]]
+    table = [[name.rstrip(">") for name in columns], *[[one_line(cell) for cell in row] for row in rows]]
     wide = [max(cell_len(row[i]) for row in table) for i in range(len(columns) - 1)]
     room = max(width - sum(wide) - len(_GAP) * len(wide), _LEAST_TEXT)
     lines = []
@@ -262,26 +262,14 @@ def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> 
         for cell, size_, name in zip(row, wide, columns, strict=False):
             space = " " * (size_ - cell_len(cell))
             cells.append(space + cell if name.endswith(">") else cell + space)
-        lines.append(_GAP.join([*cells, _short(row[-1], room)]).rstrip())
+        lines.append(_GAP.join([*cells, shortened(row[-1], room)]).rstrip())
     return lines
 
 
 def _folded(margin: str, text: str, width: int, *, full: bool) -> list[str]:
     """A text beside a margin: whole, over several lines, or shortened to one."""
     if not full:
-        return [margin + _short(_one_line(text), max(width - len(margin), _LEAST_TEXT))]
+        return [margin + shortened(one_line(text), max(width - len(margin), _LEAST_TEXT))]
     room = max(width - len(margin), _LEAST_TEXT)
-    lines = [line for part in text.splitlines() for line in textwrap.wrap(_one_line(part), room)] or [""]
+    lines = [line for part in text.splitlines() for line in textwrap.wrap(one_line(part), room)] or [""]
     return [margin + lines[0], *[" " * len(margin) + line for line in lines[1:]]]
-
-
-def _one_line(text: str) -> str:
-    """Without line breaks, and without control characters that a terminal would obey."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _short(text: str, room: int) -> str:
-    """A text in at most ``room`` columns of the terminal."""
-    from rich.cells import cell_len, set_cell_size
-
-    return text if cell_len(text) <= room else set_cell_size(text, room - 1).rstrip() + "…"

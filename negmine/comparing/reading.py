@@ -170,7 +170,7 @@ class _Passages:
         path = self.side.work.file(self.side.manifests["ingest"], "corpus.parquet")
         numbers, ids, texts = [np.zeros(0, np.int64)], [pa.array([], pa.string())], [pa.array([], pa.string())]
         highest = -1
-        for batch in iter_batches(path, ["passage", "doc_id", "text_key", "title"]):
+        for batch in iter_batches(path, ["passage", "doc_id", "text_key", "title"], rows=_ROWS):
             number = to_numpy(batch["passage"])
             stands = number > np.maximum.accumulate(np.concatenate([[highest], number[:-1]]))
             highest = max(highest, int(number.max(initial=-1)))

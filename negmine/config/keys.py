@@ -29,6 +29,7 @@ PATH_KEYS = (
     "evaluate.judged",
     "publish",
     "engine.scratch",
+    "checks.max_churn_against.run",
 )
 """Keys that hold a path (models and ``data.dataset.name`` only when they name a local folder)."""
 

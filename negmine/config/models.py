@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import Field, Strict
 
+from negmine.config.checking import ChecksConfig
 from negmine.config.data import DataConfig
 from negmine.config.embedding import EmbedConfig, VectorsConfig
 from negmine.config.engine import EngineConfig
@@ -25,6 +26,7 @@ from negmine.config.values import CountOrAuto, MemorySize, PathText, Problem, Se
 
 __all__ = [
     "Bm25Config",
+    "ChecksConfig",
     "ColumnsConfig",
     "Config",
     "DataConfig",
@@ -140,6 +142,10 @@ class Config(Section):
         " `s3://bucket/folder`.",
     )
 
+    checks: ChecksConfig | None = Field(
+        default=None, description="Bounds that `negmine check` holds a finished run against; null for none."
+    )
+
     @property
     def scorers(self) -> tuple[str, ...]:
         """Whose scores the margins are measured on; the first one's decide everything else too."""
@@ -217,6 +223,9 @@ class Config(Section):
         for key, place in (("work_dir", self.work_dir), ("publish", self.publish or "")):
             if place.startswith(("http://", "https://")):
                 yield Problem((key,), "nothing can be written over HTTP", "Use the URL of a store, such as s3://.")
+        against = self.checks.max_churn_against if self.checks is not None else None
+        if against is not None and against.run.rstrip("/") == self.work_dir.rstrip("/"):
+            yield Problem(("checks.max_churn_against.run",), "is this run itself", "Name another work_dir or config.")
         on_store, engine = "://" in self.work_dir, self.engine
         if engine.scratch is not None and "://" in engine.scratch:
             yield Problem(("engine.scratch",), "must be a folder of this machine, and is a URL")

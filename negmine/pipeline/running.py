@@ -17,6 +17,7 @@ from negmine.config import Config
 from negmine.errors import InputError, NegmineError, StaleError
 from negmine.executors import Executor, engine
 from negmine.pipeline.events import Reporter, RunResult, Silent, StageResult
+from negmine.pipeline.recording import record
 from negmine.pipeline.states import StageStatus, made_from, stage_status
 from negmine.stages import STAGES, Stage, stages_of
 from negmine.stages.base import Job, Task
@@ -50,7 +51,7 @@ def run(
 
     Raises the errors of ``negmine.errors``; whatever was finished before one stays finished.
     """
-    reporter = reporter or Silent()
+    reporter, given = reporter or Silent(), config
     config, work = open_run(config, verify=verify, repair=repair, tell=reporter.note)
     try:
         work.root.mkdir(parents=True, exist_ok=True)
@@ -68,6 +69,7 @@ def run(
                 destination.check()
             runner = _Runner(config, work, reporter, running_on)
             result = runner.run(until, only, repair)
+            record(work, given, {stage.stage: stage.manifest for stage in result.stages})
             if destination is not None:
                 copied = destination.publish(work, result.stages[-1].manifest, reporter.note)
                 result = replace(result, published=copied)

@@ -109,6 +109,14 @@ class MirroredWorkDir(WorkDir):
         self._need(manifest, [part for part in manifest.parts if part.path.startswith(prefix)])
         return super().files(manifest, prefix)
 
+    def read_beside(self, name: str) -> bytes | None:
+        return self._shelf.objects.read([name]).get(name)
+
+    def write_beside(self, name: str, content: bytes) -> None:
+        assert self._lock is not None
+        self._lock.check()
+        self._shelf.objects.write(name, content)
+
     def pending(self, stage: str, fingerprint: str) -> Pending:
         local = super().pending(stage, fingerprint)
         return _SharedPending(local.path, local.digests, self._shelf)

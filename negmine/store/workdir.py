@@ -20,7 +20,7 @@ from typing import Any
 
 from negmine.errors import ArtifactError
 from negmine.store.digests import DigestCache
-from negmine.store.files import sync_folder
+from negmine.store.files import replacing, sync_folder
 from negmine.store.lock import writing
 from negmine.store.manifest import Manifest, Part, Receipt
 
@@ -137,6 +137,18 @@ class WorkDir:
     def files(self, manifest: Manifest, prefix: str = "") -> list[Path]:
         """The files of a finished stage whose path starts with ``prefix``, in order, as ``file`` gives them."""
         return [WorkDir.file(self, manifest, part.path) for part in manifest.parts if part.path.startswith(prefix)]
+
+    def read_beside(self, name: str) -> bytes | None:
+        """The content of a small file beside the stages; None when it is not there."""
+        try:
+            return (self.root / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write_beside(self, name: str, content: bytes) -> None:
+        """Publish a small file beside the stages. Call under the lock."""
+        with replacing(self.root / name) as temporary:
+            temporary.write_bytes(content)
 
     def resume(self, pending: Pending) -> None:
         """Have what was finished of a stage on this machine."""

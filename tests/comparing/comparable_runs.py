@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,21 @@ import pyarrow.parquet as pq
 
 import negmine
 from negmine.config import Config
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Call = Callable[..., Result]
+
 
 Texts = Mapping[str, str]
 DOCUMENTS = {f"d{i}": f"passage {i} about topic {i % 7}" for i in range(60)}
@@ -48,7 +64,13 @@ def write(folder: Path, documents: Texts = DOCUMENTS, queries: Texts = QUERIES, 
         pq.write_table(table, folder / "vectors" / f"{kind}.parquet")
 
 
-def config_of(folder: Path, work_dir: Path | str, overrides: Mapping[str, Any] | None = None) -> Config:
+def config_of(
+    folder: Path,
+    work_dir: Path | str,
+    overrides: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> Config:
+    """A config with these keys of filter, and ``more`` sections."""
     vectors = {kind: str(folder / "vectors" / f"{kind}.parquet") for kind in ("corpus", "queries")}
     return negmine.config_from_dict(
         {
@@ -56,6 +78,7 @@ def config_of(folder: Path, work_dir: Path | str, overrides: Mapping[str, Any] |
             "data": {"path": str(folder), "split": "train"},
             "embed": {"vectors": vectors},
             "mine": {"k": 15},
+            **(more or {}),
             "filter": {"risk": None, "near_duplicates": None, "num_negatives": 4, **(overrides or {})},
         }
     )

@@ -18,25 +18,6 @@ from negmine.comparing.churn import most_changed, overlap
 from negmine.comparing.matching import Keys, match
 from negmine.errors import ArtifactError, UsageError
 
-MARGIN = {"relative_margin": 0.05}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def plain(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished(data, tmp_path_factory.mktemp("runs") / "plain")
-
-
-@pytest.fixture(scope="module")
-def margin(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished(data, tmp_path_factory.mktemp("runs") / "margin", MARGIN)
-
 
 def jaccard(a: list[str], b: list[str]) -> float:
     return len(set(a) & set(b)) / len(set(a) | set(b)) if a or b else 1.0

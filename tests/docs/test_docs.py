@@ -65,8 +65,11 @@ def _lines() -> list[str]:
     for language in ("sh", "yaml", "text"):
         for block in _blocks(language):
             for line in block.splitlines():
-                call = re.search(r"(?:^|[ /])(negmine [a-z]+ -.*?)(?: \|\||\s*>+| 2>|$)", line.split("  # ")[0])
-                if call and not line.lstrip().startswith(("Usage:", "#")):
+                if line.lstrip().startswith(("Usage:", "#")):
+                    continue
+                for call in re.finditer(
+                    r"(?:^|[ /])(negmine [a-z]+ -.*?)(?= \|\|| &&|;|\s*>+| 2>|$)", line.split("  # ")[0]
+                ):
                     found.append(re.split(r"\s{2,}", call[1])[0])  # examples in help have a comment beside them
     return found
 
@@ -235,7 +238,7 @@ def test_docs_format_examples_have_the_columns_of_the_formats() -> None:
 def test_docs_shell_of_the_ci_job_is_sound() -> None:
     """The scripts in the CI job have no syntax error."""
     scripts = [step["run"] for step in _ci_job()["jobs"]["mine"]["steps"] if "run" in step]
-    assert len(scripts) == 3
+    assert len(scripts) == 3  # install, mine, check
     for script in scripts:
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 

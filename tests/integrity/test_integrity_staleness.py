@@ -33,6 +33,7 @@ NONE: tuple[str, ...] = ()
 RANDOM = "filter.sampling_strategy=random"
 CHUNKED = ("data.long_documents=chunk", "data.chunk={max_chars: 60, overlap_chars: 20}")
 GUARDED = ("data.eval_guard={files: ['{folder}/guard.jsonl']}",)
+BOUNDS = ("checks={max_leak: 0.1, max_churn_against: {run: elsewhere, churn: 0.1}}",)
 WORDS = ("mine.retrievers=[dense, bm25]",)
 SOFTMAX, SIMANS = "filter.sampling_strategy=softmax", "filter.sampling_strategy=simans"
 
@@ -213,8 +214,19 @@ CASES = (
     Case("split.dev", "0.4", EXPORT, given=("split={dev: 0.3}",)),
     Case("seed", "5", EXPORT, given=("split={dev: 0.3}",)),
     Case("publish", "memory://elsewhere", NONE),
+    Case("checks.min_yield", "0.5", NONE, given=BOUNDS),
+    Case("checks.min_queries", "2", NONE, given=BOUNDS),
+    Case("checks.max_starved", "0.5", NONE, given=BOUNDS),
+    Case("checks.max_leak", "0.5", NONE, given=BOUNDS),
+    Case("checks.max_estimated_fnr", "0.5", NONE, given=BOUNDS),
+    Case("checks.max_hub_share", "0.5", NONE, given=BOUNDS),
+    Case("checks.max_churn_against", "{run: elsewhere, churn: 0.5}", NONE),
+    Case("checks.max_churn_against.run", "other", NONE, given=BOUNDS),
+    Case("checks.max_churn_against.churn", "0.5", NONE, given=BOUNDS),
+    Case("checks.estimates", "point", NONE, given=BOUNDS),
+    Case("checks.unmeasured", "skip", NONE, given=BOUNDS),
 )
-SECTIONS = {"filter.risk", "filter.near_duplicates", "split"}
+SECTIONS = {"filter.risk", "filter.near_duplicates", "split", "checks.max_churn_against"}
 UNTRIED = {
     "rerank.endpoint.style": "a server of the other style wants a name of the model, or none, so two keys change",
     "data.dataset.revision": "applies to the hub alone; the files that it leads to count by their bytes",
