@@ -78,16 +78,24 @@ def filtered_negatives(material: Material, config: Config) -> Taken:
         return decide(rules, part.candidates.query, survivors(rules, part.candidates, risk, rule))
 
     taken = _taken(run, config.filter.exclude_same, reasons)
-    mined = np.bincount(taken[0], minlength=material.queries)
-    query, passage = random_negatives(material, random_wanted(rules, mined))
-    order = np.argsort(np.concatenate([taken[0], query]), kind="stable")
-    return np.concatenate([taken[0], query])[order], np.concatenate([taken[1], passage])[order]
+    wanted = random_wanted(rules, np.bincount(taken[0], minlength=material.queries))
+    if not wanted.any():
+        return taken
+    parts = [(part.candidates.query + part.start, part.candidates.passage) for part in _parts(run, ())]
+    query, passage = _joined([taken, random_negatives(material, wanted, _joined(parts))])
+    order = np.argsort(query, kind="stable")  # random ones come last
+    return query[order], passage[order]
 
 
-def random_negatives(material: Material, wanted: np.ndarray) -> Taken:
-    """``wanted`` (q,) passages for each query, uniform over those that are no positive nor a copy of one."""
-    of = material.excluded
-    banned = np.split(of.passage, np.cumsum(np.bincount(of.query, minlength=material.queries))[:-1])
+def random_negatives(material: Material, wanted: np.ndarray, others: Taken | None = None) -> Taken:
+    """``wanted`` (q,) passages for each query, uniform over those that are no positive nor a copy of one, nor among
+    ``others``."""
+    query, passage = material.excluded.query, material.excluded.passage
+    if others is not None:
+        query, passage = _joined([(query, passage), others])
+        order = np.argsort(query, kind="stable")
+        query, passage = query[order], passage[order]
+    banned = np.split(passage, np.cumsum(np.bincount(query, minlength=material.queries))[:-1])
     return draw_passages(material.run.config.seed, material.hashes, wanted, banned, material.passages)
 
 

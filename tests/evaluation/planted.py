@@ -11,11 +11,11 @@ import numpy as np
 import negmine
 from negmine.config import Config
 
-TOPICS, COPIES, QUERIES = 90, 4, 360
+TOPICS, COPIES, QUERIES = 90, 4, 540
 MEANING, NUISANCE = 24, 8
 
 
-def make_run(folder: Path, *, seed: int = 0, queries: int = QUERIES, **sections: Any) -> Config:
+def make_run(folder: Path, *, queries: int = QUERIES, **sections: Any) -> Config:
     """The config of a finished run in ``folder``; ``qrels.tsv`` names all copies of every answer.
 
     Vectors have dimensions that carry the meaning, and some that carry nothing and that a student can learn to
@@ -23,11 +23,11 @@ def make_run(folder: Path, *, seed: int = 0, queries: int = QUERIES, **sections:
     """
     random = np.random.default_rng(7)
     topics = _unit(random.standard_normal((TOPICS, MEANING)))
-    topics[1::3] = _unit(topics[::3] + 0.7 * topics[1::3])  # siblings: near, and wrong
+    topics[1::3] = _unit(topics[::3] + 1.2 * topics[1::3])  # siblings: near, and wrong
     of_passage, of_query = np.arange(TOPICS * COPIES) // COPIES, np.arange(queries) % TOPICS
     passages = np.hstack([topics[of_passage], 0.6 * _unit(random.standard_normal((len(of_passage), NUISANCE)))])
-    near = topics[of_query] + 0.7 * _unit(random.standard_normal((queries, MEANING)))
-    asked = np.hstack([_unit(near), 0.9 * _unit(random.standard_normal((queries, NUISANCE)))])
+    near = topics[of_query] + 0.5 * _unit(random.standard_normal((queries, MEANING)))
+    asked = np.hstack([_unit(near), 1.2 * _unit(random.standard_normal((queries, NUISANCE)))])
     np.save(folder / "corpus.npy", _unit(passages).astype(np.float32))
     np.save(folder / "queries.npy", _unit(asked).astype(np.float32))
     words = [" ".join(f"w{word}" for word in random.integers(0, 5000, 12)) for _ in of_passage]
@@ -40,10 +40,16 @@ def make_run(folder: Path, *, seed: int = 0, queries: int = QUERIES, **sections:
     _jsonl(folder / "pairs.jsonl", pairs)
     relevant = [(q, of_query[q] * COPIES + c) for q in range(queries) for c in range(COPIES)]
     (folder / "qrels.tsv").write_text("".join(f"q{q} 0 d{d} 1\n" for q, d in relevant), "utf-8")
-    config = negmine.config_from_dict(
+    config = config_of(folder, **sections)
+    negmine.run(config, until="filter")
+    return config
+
+
+def config_of(folder: Path, **sections: Any) -> Config:
+    """The config of the run in a folder."""
+    return negmine.config_from_dict(
         {
             "work_dir": "work",
-            "seed": seed,
             "data": {"pairs": "pairs.jsonl", "corpus": "corpus.jsonl"},
             "embed": {"vectors": {"corpus": "corpus.npy", "queries": "queries.npy"}},
             "mine": {"k": 30},
@@ -53,8 +59,6 @@ def make_run(folder: Path, *, seed: int = 0, queries: int = QUERIES, **sections:
         },
         folder,
     )
-    negmine.run(config, until="filter")
-    return config
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -65,7 +65,7 @@ def test_the_result_is_kept_and_is_the_mean_of_the_queries(config: Config) -> No
     assert found.recovered is None
 
 
-def test_an_evaluation_has_the_same_bytes_again(config: Config, tmp_path: Path) -> None:
+def test_an_evaluation_has_the_same_bytes_again(config: Config) -> None:
     """On any number of threads; and a second call trains nothing."""
     evaluate(config)
     first, again = files(config), Counting()
@@ -73,7 +73,7 @@ def test_an_evaluation_has_the_same_bytes_again(config: Config, tmp_path: Path) 
     assert again.before == again.total > 0
     assert again.steps == 0
     assert files(config) == first
-    for path in sorted((tmp_path / "work" / "evaluate").rglob("*.*")):
+    for path in sorted((Path(config.work_dir) / "evaluate").rglob("*.*")):
         path.unlink()
     evaluate(config.model_copy(update={"threads": 2}))
     assert files(config) == first
@@ -121,7 +121,9 @@ def test_only_what_changed_is_trained_again(config: Config) -> None:
     assert stored_evaluation(WorkDir(Path(config.work_dir)))[1]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("keys", [{"steps": 13}, {"temperature": 0.1}, {"learning_rates": [0.01]}, {"dev": 0.2}])
+@pytest.mark.parametrize(
+    "keys", [{"steps": 13}, {"temperature": 0.1}, {"learning_rates": [0.02]}, {"dev": 0.2}, {"shared_negatives": True}]
+)
 def test_other_settings_train_anew(config: Config, keys: dict[str, Any]) -> None:
     """Nothing of another split, plan or loss is taken for the same."""
     evaluate(config)
@@ -132,7 +134,8 @@ def test_other_settings_train_anew(config: Config, keys: dict[str, Any]) -> None
 
 def test_poison_is_told(tmp_path: Path) -> None:
     """Where the answers stand under several ids, naive negatives are worse than none; the guard's are not."""
-    config = make_run(tmp_path, evaluate={"judged": "qrels.tsv", "seeds": 3, "arms": ["in_batch", "naive", "run"]})
+    section = {"judged": "qrels.tsv", "seeds": 2, "learning_rates": [0.01], "checkpoints": 3}
+    config = make_run(tmp_path, evaluate={**section, "arms": ["in_batch", "naive", "run"]})
     found = evaluate(config)
     assert found.comparison("naive", "in_batch").verdict == "worse"
     assert found.comparison("run", "in_batch").verdict != "worse"
