@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from negmine.cli.app import app
-from negmine.cli.console import Console
+from negmine.cli.console import Console, chance
 from negmine.cli.options import common, example
 from negmine.errors import UsageError
 
@@ -78,7 +78,7 @@ def _show(console: Console, found: Looped) -> None:
         what = "no different from" if of.p >= _LEVEL else "better than" if of.effect > 0 else "worse than"
         console.line(
             f"On test: {first:.4f} -> {last:.4f} nDCG@10 ({of.effect:+.4f}, 95% {of.low:+.4f} to {of.high:+.4f},"
-            f" p = {of.p:.3f}): {what} the first model."
+            f" {chance(of.p)}): {what} the first model."
         )
     console.line(f"Its negatives are in {best.work_dir}/export")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from negmine.cli.app import app
-from negmine.cli.console import Console, duration
+from negmine.cli.console import Console, chance, duration
 from negmine.cli.options import Source, common, example
 from negmine.errors import UsageError
 
@@ -120,10 +120,10 @@ def verdict(found: Tuning) -> list[str]:
         best = found.best
         if best.gain <= 0:
             return ["Nothing that was tried is better than your config on dev: it is kept."]
-        chance = f"{best.gain:+.4f} nDCG@10, p = {best.p:.3f}"
-        return [f"Nothing beats your config by more than luck on dev (nearest: {best.name}, {chance}): it is kept."]
+        near = f"{best.name}, {best.gain:+.4f} nDCG@10, {chance(best.p or 0.0)}"
+        return [f"Nothing beats your config by more than luck on dev (nearest: {near}): it is kept."]
     chosen, test = found.chosen, found.confirmation
-    lines = [f"Chosen: {chosen.name}, {chosen.gain:+.4f} nDCG@10 on dev (p = {chosen.p:.3f})."]
+    lines = [f"Chosen: {chosen.name}, {chosen.gain:+.4f} nDCG@10 on dev ({chance(chosen.p or 0.0)})."]
     if test is not None:
         of = test.difference
         what = (
@@ -135,7 +135,7 @@ def verdict(found: Tuning) -> list[str]:
         )
         lines.append(
             f"On test, which nothing was chosen by: {test.default:.4f} -> {test.chosen:.4f} ({of.effect:+.4f}, 95%"
-            f" {of.low:+.4f} to {of.high:+.4f}, p = {of.p:.3f}): {what}."
+            f" {of.low:+.4f} to {of.high:+.4f}, {chance(of.p)}): {what}."
         )
     return lines
 
@@ -144,8 +144,8 @@ def without(found: Tuning) -> list[str]:
     """What is to be known where hard negatives as such do harm."""
     if found.default.uplift >= 0 or found.in_batch_p >= _LEVEL:
         return []
-    chance = f"{-found.default.uplift:+.4f} nDCG@10, p = {found.in_batch_p:.3f}"
-    return [f"On dev this student is better without hard negatives than with those of your config ({chance})."]
+    gain = f"{-found.default.uplift:+.4f} nDCG@10, {chance(found.in_batch_p)}"
+    return [f"On dev this student is better without hard negatives than with those of your config ({gain})."]
 
 
 def _row(of: Tried) -> list[Any]:

@@ -17,7 +17,7 @@ from negmine.evaluation.significance import Difference, difference
 from negmine.evaluation.split import SIDES
 from negmine.pipeline import Reporter
 from negmine.pipeline.events import Silent
-from negmine.rounds.halving import Arm, gains, successive_halving
+from negmine.rounds.halving import WIDTH, Arm, gains, successive_halving
 from negmine.rounds.maximum import best_of_many, first_best
 from negmine.rounds.space import DEFAULT, Candidate, candidates
 from negmine.rounds.trials import FOLDER, Difficulty, Trials
@@ -117,9 +117,10 @@ class _Search:
         arms = successive_halving(self._applicable(), reference, self._attempt, self._seeds)
         if not arms or not reference.seeds:
             each = max(self._spent, default=0.0)
+            enough = each * (2 * WIDTH + (1 + _TESTED) * self._seeds)
             raise UsageError(
-                f"the budget ended before one setting was tried: a trial takes about {each:.0f} s",
-                hint=f"Give about {max(int(60 * each / 60) + 1, 1)} minutes with --budget.",
+                f"the budget ended before one setting was tried: a trial takes about {each:.1f} s",
+                hint=f"Give it {max(round(enough / 60), 1)} minutes or more, with --budget.",
             )
         in_batch = np.stack([self._values(None, number) for number in range(reference.seeds)])
         return self._result(reference, arms, in_batch)

@@ -162,6 +162,7 @@ def fine_tune(
     data |= {name: [table[at] for at in place[:, number]] for number, name in enumerate(columns)}
     data[_ROW] = list(range(len(rows)))
     quiet_ones = {"report_to": "none", "disable_tqdm": True, "logging_strategy": "no", "save_strategy": "no"}
+    model.model_card_data.generate_widget_examples = False  # they come with a bar of their own
     with tempfile.TemporaryDirectory() as folder, quiet(), contextlib.redirect_stdout(None):
         settings = {"output_dir": folder, **quiet_ones, **arguments}
         if any(prompts.values()):

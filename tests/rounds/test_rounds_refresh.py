@@ -26,13 +26,6 @@ from negmine.stages.base import Stage
 Call = Callable[..., Any]
 
 
-@pytest.fixture
-def mined(project: Path, call: Call) -> Path:
-    """The project after a run."""
-    assert call("run", "-q").code == 0
-    return project
-
-
 def tasks(done: Any) -> dict[str, tuple[int, int]]:
     return {stage["stage"]: (stage["tasks_run"], stage["tasks"]) for stage in done.json["stages"]}
 
@@ -81,6 +74,7 @@ def test_a_second_call_computes_nothing(mined: Path, call: Call) -> None:
     assert again.json["churn"] == first.json["churn"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["embed", "mine", "filter"])
 def test_an_interrupted_refresh_goes_on(mined: Path, call: Call, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
     """Stopped in any stage, the same command ends with the files of one that was not stopped."""
@@ -169,6 +163,7 @@ def test_nothing_stale_is_taken(mined: Path, call: Call) -> None:
     assert {stage.state for stage in status(load_config("negmine-new.yaml"))} == {"current"}
 
 
+@pytest.mark.slow
 def test_the_models_of_two_siblings_may_have_one_name(mined: Path, call: Call) -> None:
     """Where the name is taken by another model, the folder is named by the digest of its files."""
     model(mined / "elsewhere" / "new", 0.6)
@@ -221,6 +216,7 @@ def test_a_config_of_ones_own_is_not_overwritten(mined: Path, call: Call) -> Non
     assert "changed since" in changed.err
 
 
+@pytest.mark.slow
 def test_ready_vectors_give_way_to_a_model(mined: Path) -> None:
     """embed.vectors, an endpoint and publishing are not for the sibling."""
     np.save(mined / "corpus.npy", np.eye(PASSAGES, 8, dtype=np.float32) + 0.1)

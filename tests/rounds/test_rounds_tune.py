@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
-from planted import make_run
+from planted import COPIES, TOPICS, make_run
 
 import negmine
 from negmine.config import Config, load_config
-from negmine.evaluation import TEST, TRAIN, Experiment
+from negmine.evaluation import TEST, TRAIN, Experiment, Outcome
+from negmine.rounds import trials as trials_module
 from negmine.rounds.space import DEFAULT, Candidate
 from negmine.rounds.trials import Trials
 from negmine.rounds.tuning import Tuning, tune
@@ -89,8 +93,6 @@ def test_labels_of_test_queries_do_not_influence_the_choice(tmp_path: Path) -> N
         negatives = [Trials(each).negatives(Candidate(DEFAULT, {}, each.run.config)) for each in (a, b)]
         assert all(np.array_equal(*of) for of in zip(*negatives, strict=True))
         every = [decided(Sample(each.run), each.run.config) for each in (a, b)]
-        train = a.material.sides[a.run.manifest("ingest").counts["distinct_queries"] * [0]] >= TRAIN
-        assert train.all()
         assert every[0].found.risk_limit != every[1].found.risk_limit
     found = [tune(config, trials=14) for config in (truth, wrong)]
     assert _choice(found[0]) == _choice(found[1])
@@ -103,13 +105,14 @@ def _choice(found: Tuning) -> Any:
     return json.loads(json.dumps(kept))
 
 
-@pytest.fixture
-def poisoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run whose answers stand there several times, with a filter that lets them in; its folder."""
-    config = make_run(tmp_path, filter={"num_negatives": 3, "risk": None}, evaluate=EVALUATE)
-    (tmp_path / "negmine.yaml").write_text(
+    folder = tmp_path_factory.mktemp("planted")
+    make_run(folder, filter={"num_negatives": 3, "risk": None}, evaluate=EVALUATE)
+    (folder / "negmine.yaml").write_text(
         "# planted\n"
-        f"work_dir: {config.work_dir}\n"
+        "work_dir: work\n"
         "data: {pairs: pairs.jsonl, corpus: corpus.jsonl}\n"
         "embed: {vectors: {corpus: corpus.npy, queries: queries.npy}}\n"
         "mine: {k: 30}\n"
@@ -119,19 +122,43 @@ def poisoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "  risk: null\n"
         f"evaluate: {json.dumps(EVALUATE)}\n"
     )
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return folder
 
 
-@pytest.mark.slow
+@pytest.fixture
+def poisoned(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, which is the current folder."""
+    shutil.copytree(planted, tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def honest_student(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A student whose worth is the share of its negatives that are no answer, and luck of each query and seed."""
+
+    def trained(self: Experiment, negatives: np.ndarray, seed: int, side: int, advance: Any) -> Outcome:
+        asked = np.repeat(self.material.train[0][:, None], negatives.shape[1], axis=1)
+        false = (negatives // COPIES == asked % TOPICS)[negatives >= 0]
+        queries = len(self.material.chosen(side))
+        luck = np.random.default_rng([side, 1]).standard_normal(queries) * 0.1
+        luck += np.random.default_rng([side, seed, len(false)]).standard_normal(queries) * 0.05
+        worth = 0.5 - 0.2 * (false.mean() if len(false) else 0.3)
+        return Outcome(np.repeat((worth + luck)[:, None], 3, axis=1), 1, 0.1, worth, ())
+
+    monkeypatch.setattr(Experiment, "_trained", trained)
+
+
+@pytest.mark.usefixtures("honest_student")
 def test_a_guard_is_chosen_where_there_is_poison(poisoned: Path, call: Call) -> None:
     """With copies of the answers among the candidates a setting that keeps them out wins, is confirmed on test, and
     is written into a config that runs."""
-    done = call("tune", "--trials", "16", "--plot", "frontier.png", "--set", "evaluate.steps=60", "--json")
+    done = call("tune", "--trials", "16", "--plot", "frontier.png", "--json")
     assert done.code == 0, done.err
     found = done.json
     assert found["chosen"]["gain"] > 0
     assert found["chosen"]["p"] < 0.05
+    assert found["chosen"]["difficulty"]["risk"] < found["default"]["difficulty"]["risk"]
     assert found["confirmation"]["difference"]["effect"] > 0
     assert Path("frontier.png").stat().st_size > 10_000
     path = Path(found["config"])
@@ -139,16 +166,31 @@ def test_a_guard_is_chosen_where_there_is_poison(poisoned: Path, call: Call) -> 
     text = path.read_text()
     assert text.startswith("# Written by negmine tune: ")
     assert "# planted" in text
-    assert "# three" in text or found["chosen"]["values"].get("filter.num_negatives", 3) != 3
     config = load_config(path)
     assert config.filter != load_config("negmine.yaml").filter
     assert config.work_dir == load_config("negmine.yaml").work_dir
     assert call("run", "-c", str(path), "-q").code == 0
-    again = call("tune", "--trials", "16", "--set", "evaluate.steps=60")
+    again = call("tune", "--trials", "16")
     assert "Chosen: " in again.out
     assert "On test, which nothing was chosen by" in again.out
+    assert f"negmine run -c {path}" in again.out
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("honest_student")
+def test_a_config_that_is_best_already_is_kept(poisoned: Path, call: Call) -> None:
+    """Run with the tuned config, a second tuning finds nothing better, and takes away what the first one wrote."""
+    assert call("tune", "--trials", "16", "-q").code == 0
+    tuned = Path("negmine-tuned.yaml")
+    Path("negmine.yaml").write_text(tuned.read_text())
+    assert call("run", "-q").code == 0
+    done = call("tune", "--trials", "16")
+    assert done.code == 0, done.err
+    assert "it is kept" in done.out
+    assert not tuned.exists()
+
+
+@pytest.mark.slow
 def test_where_nothing_is_better_the_config_is_kept(poisoned: Path, call: Call) -> None:
     """A student that learns nothing shows no difference: said plainly, and no config is written."""
     done = call("tune", "--trials", "6", "--set", "evaluate.learning_rates=[0.000000001]", "--set", "evaluate.steps=2")
@@ -160,6 +202,7 @@ def test_where_nothing_is_better_the_config_is_kept(poisoned: Path, call: Call) 
     assert found["confirmation"] is None
 
 
+@pytest.mark.slow
 def test_an_interrupted_tuning_goes_on(poisoned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was tried is not tried again, and the end is that of a tuning that was not stopped."""
     config = load_config("negmine.yaml")
@@ -184,20 +227,24 @@ def test_an_interrupted_tuning_goes_on(poisoned: Path, monkeypatch: pytest.Monke
 
 
 def _copied(project: Path) -> Path:
-    import shutil
-
     shutil.copytree(project / "work", project / "other")
     return project / "other"
 
 
-def test_seconds_that_were_spent_count_again(poisoned: Path) -> None:
+@pytest.mark.usefixtures("honest_student")
+def test_seconds_that_were_spent_count_again(poisoned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second call within a budget reads what the first one did, and does no more than it would have."""
+    clock = itertools.count()
+    monkeypatch.setattr(trials_module, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     config = load_config("negmine.yaml")
-    first = tune(config, budget=6)
-    again = tune(config, budget=6)
-    assert again.as_json() == first.as_json()
+    first = tune(config, budget=25)  # a trial takes a second of this clock, and the end seven
+    assert first.trials - 2 * first.default.seeds <= 25 - 7
+    assert len(first.tried) >= 8
+    monkeypatch.setattr(trials_module, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    assert tune(config, budget=25).as_json() == first.as_json()
 
 
+@pytest.mark.slow
 def test_figures_of_a_setting_are_those_of_its_negatives(poisoned: Path) -> None:
     """Difficulty and gains are what can be counted by hand; test queries have no negatives."""
     config = load_config("negmine.yaml")
@@ -226,7 +273,7 @@ def test_figures_of_a_setting_are_those_of_its_negatives(poisoned: Path) -> None
         (("--budget", "0m"), "this is no time"),
         (("--budget", "1m", "--trials", "5"), "Give one of them"),
         (("--trials", "5", "--plot", "figure.txt"), "ends with .png or .svg"),
-        (("--trials", "2"), "the budget ended before one setting was tried"),
+        (("--budget", "0.001s"), "the budget ended before one setting was tried"),
     ],
 )
 def test_wrong_words_are_told(poisoned: Path, call: Call, words: tuple[str, ...], said: str) -> None:
