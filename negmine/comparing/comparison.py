@@ -17,13 +17,13 @@ from negmine.comparing.reading import KEPT, Negatives, Side, matched_passages, m
 from negmine.comparing.settings import SettingChange, other_scorer, setting_changes
 from negmine.config import Config
 from negmine.errors import ArtifactError
+from negmine.stages import STAGES
 from negmine.store.files import read_json
 from negmine.store.manifest import Manifest
 from negmine.store.workdir import WorkDir
 
 MOST = 10
 _LISTED = 20
-_STAGES = ("ingest", "embed", "index", "mine", "rerank", "judge", "filter", "export")
 MEASURES = ("score", "margin", "risk", "rank")
 
 
@@ -143,7 +143,7 @@ def compare(
 def _all(work: WorkDir, manifests: Mapping[str, Manifest]) -> dict[str, Manifest]:
     """The manifests of all stages that have finished, in order."""
     found = dict(manifests)
-    for stage in _STAGES:
+    for stage in STAGES:
         if stage not in found:
             try:
                 manifest = work.manifest(stage)
@@ -151,7 +151,7 @@ def _all(work: WorkDir, manifests: Mapping[str, Manifest]) -> dict[str, Manifest
                 manifest = None  # it tells of settings only
             if manifest is not None:
                 found[stage] = manifest
-    return {stage: found[stage] for stage in _STAGES if stage in found}
+    return {stage: found[stage] for stage in STAGES if stage in found}
 
 
 def _compared(a: Named, b: Named, side_a: Side, side_b: Side, most: int, query_ids: Sequence[str]) -> Comparison:
