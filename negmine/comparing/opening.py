@@ -21,6 +21,7 @@ from negmine.store.steady import steady
 from negmine.store.workdir import MANIFEST, WorkDir
 
 T = TypeVar("T")
+_OPTIONAL = ("rerank", "judge")
 _MADE_FROM = (("judge", "filter", ("all",)), ("filter", "ingest", ("corpus", "queries")))
 
 
@@ -96,7 +97,7 @@ def _broken_chain(work: WorkDir) -> list[str]:
             return [f"{name} is damaged ({error.cause})"]
     for name, manifest in manifests.items():
         if manifest is None:
-            if name not in ("rerank", "judge"):
+            if name not in _OPTIONAL:
                 return [f"{name} has not finished"]
             continue
         for key, digest in manifest.made_from["upstream"].items():
