@@ -48,7 +48,7 @@ _REPEATS = 200
         "negmine audit -c negmine.yaml --export-sheet sheet.csv",
         "negmine audit -c negmine.yaml --import-sheet sheet.csv   the labelled one",
         "negmine audit -c negmine.yaml --json                     the estimate again",
-        "negmine audit -c negmine.yaml --judge                    labels of a language model",
+        "negmine audit -c negmine.yaml --judge                    labels of a model",
         "negmine audit -c negmine.yaml --simulate qrels.tsv       is it right?",
     ),
 )

@@ -33,10 +33,10 @@ Import = Annotated[
     name="judge",
     help=example(
         "judge",
-        "negmine judge -c negmine.yaml --dry-run                    prompts and cost; asks nothing",
+        "negmine judge -c negmine.yaml --dry-run                 prompts and cost",
         "negmine judge -c negmine.yaml --with-upstream",
-        "negmine judge -c negmine.yaml --export-sheet sheet.jsonl   for people to fill in",
-        "negmine judge -c negmine.yaml --import-sheet sheet.jsonl   the filled one",
+        "negmine judge -c negmine.yaml --export-sheet s.jsonl   for people to fill in",
+        "negmine judge -c negmine.yaml --import-sheet s.jsonl   the filled one",
     ),
 )
 @common

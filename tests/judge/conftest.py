@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,8 +47,9 @@ def is_relevant(query: str, text: str) -> bool:
 class Data:
     """Files of a run in a folder. Every passage has a number and words; each query has one positive."""
 
-    def __init__(self, folder: Path, server: ChatServer) -> None:
-        self.folder, self.server = folder, server
+    def __init__(self, folder: Path, server: ChatServer, mined: Path | None = None) -> None:
+        """``mined``: a run that has these files and is mined already, from which every run here starts."""
+        self.folder, self.server, self._mined = folder, server, mined
         draw = np.random.default_rng(3)
         self.passages = [f"{i} " + " ".join(draw.choice(WORDS, draw.integers(3, 12))) for i in range(PASSAGES)]
         self.queries = [f"{i} " + " ".join(draw.choice(WORDS, 3)) for i in range(QUERIES)]
@@ -66,6 +68,8 @@ class Data:
 
     def mapping(self, judge: Any = None, work_dir: str = "run", **rules: Any) -> dict[str, Any]:
         endpoint = {"url": self.server.url, "model": "cheap", "timeout": 5, "concurrency": 4}
+        if self._mined is not None and not (self.folder / work_dir).exists():
+            shutil.copytree(self._mined / "run", self.folder / work_dir)
         given = dict(judge or {})
         if given.get("endpoint", ...) is not None:
             given["endpoint"] = {**endpoint, **given.get("endpoint", {})}
@@ -129,9 +133,19 @@ def server() -> Iterator[ChatServer]:
     started.stop()
 
 
+@pytest.fixture(scope="session")
+def mined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run that is mined; it is copied, never changed."""
+    server = ChatServer(is_relevant)
+    data = Data(tmp_path_factory.mktemp("mined"), server)
+    negmine.run(data.without_judge(), until="mine")
+    server.stop()
+    return data.folder
+
+
 @pytest.fixture
-def data(tmp_path: Path, server: ChatServer) -> Data:
-    return Data(tmp_path, server)
+def data(tmp_path: Path, server: ChatServer, mined: Path) -> Data:
+    return Data(tmp_path, server, mined)
 
 
 @pytest.fixture

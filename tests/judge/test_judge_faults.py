@@ -9,17 +9,18 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import KINDS, REFUSAL, asked, completion, judgements, refuses, spoiled
-from conftest import Data
+from chat_server import KINDS, REFUSAL, ChatServer, asked, completion, judgements, refuses, spoiled
+from conftest import Data, is_relevant
 from embedding_server import KEY, Reply, always, first, sometimes
 
 import negmine
 from negmine.labelling.answers import AnswerLog
+from negmine.stages.export import describing
 
 BUSY = Reply(429, {"error": {"message": "slow down"}}, {"retry-after": "0.02"})
 DOWN = Reply(503, {"error": {"message": "overloaded"}})
@@ -43,14 +44,16 @@ def spoil_some(data: Data, share: float = 0.05) -> None:
     ]
 
 
-@pytest.fixture
-def whole(data: Data) -> dict[str, bytes]:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, mined: Path) -> Iterator[dict[str, bytes]]:
     """The bytes of a run with a server that never fails."""
-    negmine.run(data.config({"strong": {}}, "whole"))
-    data.server.judged.clear()
-    data.server.answered.clear()
-    data.server.most_running = 0
-    return data.bytes("whole")
+    server = ChatServer(is_relevant)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(describing, "can_draw", lambda: False)
+        data = Data(tmp_path_factory.mktemp("whole"), server, mined)
+        negmine.run(data.config({"strong": {}}))
+        yield data.bytes()
+    server.stop()
 
 
 @pytest.fixture
@@ -87,6 +90,7 @@ def test_a_run_with_errors_and_bad_answers_stops_exactly_at_the_budget_and_resum
     assert spent["unusable"] > 0
 
 
+@pytest.mark.slow
 def test_a_budget_that_just_suffices_is_no_error(data: Data) -> None:
     negmine.run(data.config({}, "counted"))
     needed = data.manifest("judge", "counted")["facts"]["spent"]["requests"]
@@ -103,6 +107,7 @@ def test_a_budget_of_tokens_is_never_exceeded_and_nothing_that_fits_is_left_out(
     negmine.run(data.config({"budget": {"tokens": 1_000_000}}))
 
 
+@pytest.mark.slow
 def test_a_budget_in_money_counts_both_judges(data: Data, fails: Any) -> None:
     prices = {"price_per_million_prompt_tokens": 1000.0, "price_per_million_completion_tokens": 5000.0}
     judge: dict[str, Any] = {"endpoint": dict(prices), "strong": dict(prices), "budget": {"cost": 20.0}}
@@ -117,13 +122,11 @@ def test_a_budget_in_money_counts_both_judges(data: Data, fails: Any) -> None:
     assert data.manifest()["facts"]["spent"]["cost"] == pytest.approx(sum(row["cost"] for row in answers(data)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_answer_of_no_use_is_asked_for_again(data: Data, kind: str) -> None:
-    good = data.config({}, "good")
-    negmine.run(good)
+@pytest.mark.parametrize("kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])])
+def test_an_answer_of_no_use_is_asked_for_again(data: Data, whole: dict[str, bytes], kind: str) -> None:
     data.server.faults = [some(0.2, spoiled(kind))]
-    negmine.run(data.config())
-    assert data.bytes() == data.bytes("good")
+    negmine.run(data.config({"strong": {}}))
+    assert data.bytes() == whole
     assert data.manifest()["facts"]["spent"]["unusable"] > 0
 
 
@@ -197,7 +200,7 @@ def test_a_server_that_is_down_is_an_error_that_keeps_what_was_answered(data: Da
     assert not [pair for pair, n in data.server.judged.items() if n > 1]
 
 
-@pytest.mark.parametrize("concurrency", [1, 16])
+@pytest.mark.parametrize("concurrency", [pytest.param(1, marks=pytest.mark.slow), 16])
 def test_how_many_requests_run_at_a_time_changes_no_byte(data: Data, whole: dict[str, bytes], concurrency: int) -> None:
     data.server.delay = 0.002
     at_once = {"concurrency": concurrency}
@@ -206,6 +209,7 @@ def test_how_many_requests_run_at_a_time_changes_no_byte(data: Data, whole: dict
     assert data.server.most_running <= concurrency
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(data: Data, whole: dict[str, bytes]) -> None:
     """Killed in the middle of the questions; what was answered is not asked again."""
     data.server.delay = 0.05
@@ -230,6 +234,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(data: Data, whole: di
     assert twice <= 2 * 4 * 5, "only what was in flight at a kill is asked again"
 
 
+@pytest.mark.slow
 def test_another_filter_asks_only_about_what_is_new(data: Data) -> None:
     negmine.run(data.config())
     data.server.judged.clear()
@@ -243,6 +248,7 @@ def test_another_filter_asks_only_about_what_is_new(data: Data) -> None:
     assert data.bytes() == data.bytes("fresh")
 
 
+@pytest.mark.slow
 def test_another_model_or_prompt_judges_anew_and_another_place_does_not(data: Data) -> None:
     negmine.run(data.config())
     data.server.judged.clear()
@@ -291,6 +297,7 @@ def test_a_server_without_schemas_is_asked_without(data: Data, fails: Any) -> No
     assert {"max_completion_tokens"} <= data.server.requests[-1].keys()
 
 
+@pytest.mark.slow
 def test_a_request_that_is_too_long_is_asked_in_parts(data: Data) -> None:
     data.server.faults = [
         lambda request: (

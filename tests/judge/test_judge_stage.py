@@ -165,7 +165,9 @@ def test_random_negatives_are_judged_and_nothing_takes_their_place(data: Data) -
     assert len(mined) == 2 * QUERIES
 
 
-@pytest.mark.parametrize("strategy", ["random", "spread", "simans"])
+@pytest.mark.parametrize(
+    "strategy", ["spread", *(pytest.param(s, marks=pytest.mark.slow) for s in ("random", "simans"))]
+)
 def test_survivors_take_places_in_the_order_of_the_strategy(data: Data, strategy: str) -> None:
     negmine.run(data.config(sampling_strategy=strategy))
     assert {q: sorted(ps) for q, ps in data.negatives().items()} == {q: sorted(ps) for q, ps in oracle(data).items()}
@@ -213,6 +215,7 @@ def test_without_the_judge_the_verdicts_are_those_of_filter(data: Data) -> None:
     assert "judgement" not in read_verdicts(data.folder / "run").column_names, "it was about other verdicts"
 
 
+@pytest.mark.slow
 def test_a_split_keeps_queries_together_that_share_a_promoted_passage(data: Data) -> None:
     config = data.config({"action": "promote"}, split={"dev": 0.2}, mine={"k": 12})
     data.server.truth = lambda query, text: int(query.split()[0]) % 12 == int(text.split()[0]) % 12

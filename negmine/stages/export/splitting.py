@@ -23,8 +23,8 @@ _FILE = "split.parquet"
 
 
 def write_split(job: Job) -> Mapping[str, int]:
-    """Publish ``split.parquet``. What must not be on both sides: a query's positives, and whatever says the same
-    as one of them or as the query.
+    """Publish ``split.parquet``. What must not be on both sides: a query's positives, also those that a judge made,
+    and whatever says the same as one of them or as the query.
 
     Raises InputError when no queries can be held out.
     """
@@ -34,10 +34,9 @@ def write_split(job: Job) -> Mapping[str, int]:
     queries = read_columns(path, ["query_id", "query", "id_hash"])
     hashes = to_numpy(queries["id_hash"])[standing_rows(path, "query")]
     linked = read_columns(job.file("ingest", "excluded.parquet"), ["query", "passage"])
-    linked = pa.concat_tables([linked, *_promoted(job)])
-    found = split_queries(
-        to_numpy(linked["query"]), to_numpy(linked["passage"]), len(hashes), mix(job.config.seed, hashes), share
-    )
+    tables = [linked, *(promoted(job, part) for part in job.files(final_stage(job.config), "part-"))]
+    query, passage = (np.concatenate([to_numpy(each[name]) for each in tables]) for name in ("query", "passage"))
+    found = split_queries(query, passage, len(hashes), mix(job.config.seed, hashes), share)
     if not found.dev.any():
         if found.components == 1:
             hint = "Leave split out: queries that share a positive or a text stay on one side."
@@ -63,12 +62,6 @@ def write_split(job: Job) -> Mapping[str, int]:
         "largest": found.largest,
     }
     return {"held_out_queries": int(found.dev.sum())}
-
-
-def _promoted(job: Job) -> list[pa.Table]:
-    """The pairs that the judge makes positives, which link queries as labelled ones do."""
-    parts = job.files(final_stage(job.config), "part-")
-    return [promoted(job, path).select(["query", "passage"]) for path in parts]
 
 
 def queries_in(job: Job, split: str) -> np.ndarray:

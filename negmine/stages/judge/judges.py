@@ -136,6 +136,11 @@ class Judges:
             if requests:
                 self._ask(number, requests, progress)
 
+    def requests(self, questions: Sequence[Question]) -> int:
+        """How many requests will be sent at first."""
+        models = range(len(self.models))
+        return sum(1 for question in questions for number in models for _ in self.left(question, number))
+
     def left(self, question: Question, number: int) -> Iterable[Question]:
         """Those passages of a question that a language model is to be asked about, as it is asked: in an order drawn
         by the seed, ``judge.batch_passages`` at a time."""

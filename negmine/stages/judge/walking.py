@@ -11,6 +11,9 @@ from negmine.stages.judge.block import Block, Group, blocks
 from negmine.stages.judge.judges import Judges, Said
 from negmine.stages.judge.setup import judge_section
 
+_DONE_BY_A_ROUND = 0.8
+"""Share of the queries that a round may be taken to settle, before that is known."""
+
 
 def judged_blocks(
     run: Run, judges: Judges, progress: Callable[[int], None]
@@ -22,15 +25,40 @@ def judged_blocks(
     section = judge_section(run.config)
     for block in blocks(run):
         walks = {group: walk_of(block, group, judges, section) for group in block.groups}
-        told = sum(not each.asked for each in walks.values())
-        progress(told)
+        bar = _Progress(progress)
         while open_ := [group for group, each in walks.items() if each.asked]:
-            judges.settle([block.question(group, walks[group].asked) for group in open_])
+            questions = [block.question(group, walks[group].asked) for group in open_]
+            bar.round(len(walks) - len(open_), len(open_), judges.requests(questions))
+            judges.settle(questions, bar.answered)
             walks |= {group: walk_of(block, group, judges, section) for group in open_}
-            done = sum(not each.asked for each in walks.values())
-            progress(done - told)
-            told = done
+        bar.done(len(walks))
         yield block, list(walks.items())
+
+
+class _Progress:
+    """Tells how many queries of a block are done; within a round, about how many, by the answers that came."""
+
+    def __init__(self, progress: Callable[[int], None]) -> None:
+        self._progress = progress
+        self._told = self._before = self._open = self._answers = 0
+        self._expected = 1
+
+    def round(self, before: int, open_queries: int, requests: int) -> None:
+        """``before`` queries are done, the others wait for so many requests at least."""
+        self._before, self._open, self._answers, self._expected = before, open_queries, 0, max(requests, 1)
+        self.done(before)
+
+    def answered(self) -> None:
+        """One more answer; some queries will need another round."""
+        self._answers += 1
+        share = min(self._answers / self._expected, 1.0)
+        self.done(self._before + int(_DONE_BY_A_ROUND * share * self._open))
+
+    def done(self, queries: int) -> None:
+        """So many are done."""
+        if queries > self._told:
+            self._progress(queries - self._told)
+            self._told = queries
 
 
 def looked_at(run: Run, judges: Judges) -> Iterator[tuple[Block, Group, int]]:
