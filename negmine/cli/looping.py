@@ -36,7 +36,7 @@ _LEVEL = 0.05
     help=example(
         "loop",
         "negmine loop -c negmine.yaml --rounds 3 --plot rounds.png",
-        "negmine loop --rounds 2 --set evaluate.steps=500 --set train.arguments.bf16=true",
+        "negmine loop --rounds 2 --set 'train.arguments={bf16: true}'",
     ),
 )
 @common

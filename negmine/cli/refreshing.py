@@ -35,7 +35,7 @@ _REASONS_SHOWN = 4
     help=example(
         "refresh",
         "negmine refresh -c negmine.yaml --model models/checkpoint-500",
-        "negmine refresh -c negmine.yaml --model models/checkpoint-500 --into runs/second --json",
+        "negmine refresh --model models/checkpoint-500 --into runs/second --json",
     ),
 )
 @common

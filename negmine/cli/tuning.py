@@ -11,6 +11,7 @@ import typer
 from negmine.cli.app import app
 from negmine.cli.console import Console, chance, duration
 from negmine.cli.options import Source, common, example
+from negmine.cli.refreshing import warn_of_changes
 from negmine.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def tune_filter(
     from negmine.rounds.tuning import tune
 
     check_tuned(config, source.path)
+    warn_of_changes(config, console)
     reporter = console.reporter()
     try:
         found = tune(config, budget=seconds, trials=trials, reporter=reporter)

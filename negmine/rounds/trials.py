@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +108,6 @@ class Trials:
             write_json(path, record)
         return Trial(found.values[:, MAIN], float(record["seconds"]))
 
-    def kept(self, setting: Candidate | None, seed: int) -> bool:
-        """Whether ``run`` would only read."""
-        return self._path(setting, seed).is_file() and self.experiment.kept(self.negatives(setting), seed, side=DEV)
-
     def _path(self, setting: Candidate | None, seed: int) -> Path:
         name = hashlib.sha256(json.dumps([self.experiment.key, _digest(setting), seed]).encode()).hexdigest()[:24]
         return self.folder / "trials" / f"{name}.json"
@@ -128,8 +124,3 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found
-
-
-def as_json(found: Difficulty) -> dict[str, Any]:
-    """The same as JSON values."""
-    return asdict(found)

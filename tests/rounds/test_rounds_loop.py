@@ -158,7 +158,7 @@ def test_other_negatives_are_trained_on_anew(looped: tuple[Path, str], tmp_path:
     known = command(folder, "loop", "--rounds", "1", "--set", "filter.num_negatives=1")
     assert "train: started" not in known.stderr
     done = command(folder, "loop", "--rounds", "1", "--set", "filter.num_negatives=1", "--set",
-                   "train.arguments.weight_decay=0.1")  # fmt: skip
+                   "train.arguments={weight_decay: 0.1}")  # fmt: skip
     assert "train: started" in done.stderr
 
 

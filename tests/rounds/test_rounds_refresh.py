@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 from topics import PASSAGES, QUERIES, TopicEncoder, model
@@ -239,3 +240,25 @@ def test_ready_vectors_give_way_to_a_model(mined: Path) -> None:
     assert written.embed.model == str(mined / "models" / "new")
     assert found.result.published is None
     assert found.negatives.old.negatives == read_negatives(config).num_rows
+
+
+@pytest.mark.slow
+def test_a_run_in_a_bucket_has_a_sibling_there(mined: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a URL as work_dir what is taken over is put there too, and a machine without a copy goes on with it."""
+    files = fsspec.filesystem("memory")
+    files.store.clear()
+    files.pseudo_dirs[:] = [""]
+    place = ("--set", "work_dir=memory://bucket/run")
+    monkeypatch.setenv("NEGMINE_CACHE_DIR", str(mined / "one"))
+    assert call("run", *place).code == 0
+    monkeypatch.setenv("NEGMINE_CACHE_DIR", str(mined / "two"))
+    done = call("refresh", "--model", "models/new", *place, "--json")
+    assert done.code == 0, done.err
+    assert done.json["work_dir"] == "memory://bucket/run-new"
+    assert tasks(done)["ingest"] == (0, 1)
+    assert tasks(done)["index"] == (1, 3)
+    assert files.exists("/bucket/run-new/export/train.jsonl")
+    monkeypatch.setenv("NEGMINE_CACHE_DIR", str(mined / "three"))
+    again = call("run", "-c", done.json["config"], "--json")
+    assert all(ran == 0 for ran, _ in tasks(again).values())
+    files.store.clear()
