@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import Data
+from judged_run import Data
 
 import negmine
 from negmine.cli import main as cli_main

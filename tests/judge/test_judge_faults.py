@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from chat_server import KINDS, REFUSAL, ChatServer, asked, completion, judgements, refuses, spoiled
-from conftest import Data, is_relevant
 from embedding_server import KEY, Reply, always, first, sometimes
+from judged_run import Data, is_relevant
 
 import negmine
 from negmine.labelling.answers import AnswerLog

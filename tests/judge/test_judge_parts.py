@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Data
 from hypothesis import given
 from hypothesis import strategies as st
+from judged_run import Data
 
 import negmine
 from negmine.labelling.labels import Label, append_labels

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import QUERIES, Data, is_relevant
+from judged_run import QUERIES, Data, is_relevant
 
 import negmine
 from negmine.results import read_negatives, read_verdicts
