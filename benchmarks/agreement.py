@@ -126,8 +126,8 @@ def arms(trials: Sequence[Trial], dense: Sequence[Score], other: Sequence[Score]
     return found
 
 
-def rows_of_arms(name: str, other: str, found: Mapping[str, Measured], slots: int) -> list[str]:
-    """Lines of Markdown: FNR, interval, difference to the vectors alone, yield."""
+def rows_of_arms(name: str, other: str, found: Mapping[str, Measured], peer: Measured, slots: int) -> list[str]:
+    """Lines of Markdown: FNR, interval, difference to the peer's margin, yield."""
     lines = []
     for arm in ARMS:
         shown = {
@@ -140,7 +140,7 @@ def rows_of_arms(name: str, other: str, found: Mapping[str, Measured], slots: in
             lines.append(f"| {name} | {shown} | not reached | | | |")
             continue
         one = found[arm]
-        more = "" if arm == "vectors" else f"{one.fnr - found['vectors'].fnr:+.3f}, {interval(one, found['vectors'])}"
+        more = f"{one.fnr - peer.fnr:+.3f}, {interval(one, peer)}"
         lines.append(f"| {name} | {shown} | {one.fnr:.3f} | {interval(one)} | {more} | {one.taken.sum() / slots:.2f} |")
     return lines
 
@@ -161,7 +161,7 @@ def main() -> None:
     overlaps = [f"| collection | {head}", "|---|" + "---|" * 8]
     ways = ["| collection | candidates | FNR | 95% interval | mean cosine | yield |", "|---|---|---|---|---|---|"]
     agreed = [
-        "| collection | margins of | FNR | 95% interval | more than the vectors | yield |",
+        "| collection | margins of | FNR | 95% interval | more than the peer's | yield |",
         "|---|---|---|---|---|---|",
     ]
     for folder in args.folders:
@@ -189,7 +189,7 @@ def main() -> None:
         agreed.append(f"| {data.name} | the peer's, of 5% | {peer.fnr:.3f} | {interval(peer)} | | {filled} |")
         for name, score in scorers.items():
             found = arms(trials, [dense] * len(trials), [score] * len(trials), peer.hardness)
-            agreed += rows_of_arms(data.name, name, found, slots)
+            agreed += rows_of_arms(data.name, name, found, peer, slots)
     for title, lines in (("Overlap", overlaps), ("Negatives", ways), ("Agreement of margins", agreed)):
         print(f"### {title}\n\n" + "\n".join(lines) + "\n", flush=True)
 
