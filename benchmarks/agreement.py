@@ -6,8 +6,8 @@ The protocol is that of `benchmarks.quality`. `--model` is a model of Sentence T
 its candidates are compared with those of the vectors, as `benchmarks.hybrid` does for BM25. Then the candidates of the
 vectors are filtered by margins: that of the vectors alone, that of the other scorer alone, and those of both, where a
 candidate goes when one of them objects (any) or when both do (all). Each margin is calibrated for the same leak rate on
-another hidden positive of each query, and the rate is the one at which negatives are as hard as the peer's with a
-margin of 0.05. So all arms are equally hard; differences of FNR have paired intervals over queries.
+another hidden positive of each query, and the rate is the one at which negatives are as hard as the peer's with
+`--margin`. So all arms are equally hard; differences of FNR have paired intervals over queries.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ def arms(trials: Sequence[Trial], dense: Sequence[Score], other: Sequence[Score]
     return found
 
 
-def rows_of_arms(name: str, other: str, found: Mapping[str, Measured], slots: int) -> list[str]:
-    """Lines of Markdown: FNR, interval, difference to the vectors alone, yield."""
+def rows_of_arms(name: str, other: str, found: Mapping[str, Measured], peer: Measured, slots: int) -> list[str]:
+    """Lines of Markdown: FNR, interval, difference to the peer's margin, yield."""
     lines = []
     for arm in ARMS:
         shown = {
@@ -140,7 +140,7 @@ def rows_of_arms(name: str, other: str, found: Mapping[str, Measured], slots: in
             lines.append(f"| {name} | {shown} | not reached | | | |")
             continue
         one = found[arm]
-        more = "" if arm == "vectors" else f"{one.fnr - found['vectors'].fnr:+.3f}, {interval(one, found['vectors'])}"
+        more = f"{one.fnr - peer.fnr:+.3f}, {interval(one, peer)}"
         lines.append(f"| {name} | {shown} | {one.fnr:.3f} | {interval(one)} | {more} | {one.taken.sum() / slots:.2f} |")
     return lines
 
@@ -150,18 +150,20 @@ def main() -> None:
     add_arguments(parser)
     parser.add_argument("-k", type=int, default=FIT_K, help=f"candidates of a query (default {FIT_K}, that of mine.k)")
     parser.add_argument("--model", type=Path, required=True, help="the second encoder: a local folder")
+    parser.add_argument("--margin", type=float, default=0.05, help="the peer's relative margin (default 0.05)")
+    parser.add_argument("--margins-only", action="store_true", help="leave the candidates of each retriever out")
     parser.add_argument("--only", nargs="*", help="collections to measure; models are fitted on the others too")
     args = parser.parse_args()
     read = partial(load, vectors=args.vectors, at_least=args.positives)
     rows: dict[str, Rows] = {}
-    for folder in args.folders:
+    for folder in args.folders if not args.margins_only else ():
         data = read(folder)
         rows[data.name] = rows_of([trial(data, seed, FIT_K) for seed in range(args.seeds)])
     head = "same in 10 | same in all | both | dense alone | other alone | dense finds | other finds | together |"
     overlaps = [f"| collection | {head}", "|---|" + "---|" * 8]
     ways = ["| collection | candidates | FNR | 95% interval | mean cosine | yield |", "|---|---|---|---|---|---|"]
     agreed = [
-        "| collection | margins of | FNR | 95% interval | more than the vectors | yield |",
+        "| collection | margins of | FNR | 95% interval | more than the peer's | yield |",
         "|---|---|---|---|---|---|",
     ]
     for folder in args.folders:
@@ -170,14 +172,14 @@ def main() -> None:
         data = read(folder)
         words, second = Words(data), Encoded(data, args.model)
         trials = [trial(data, seed, args.k) for seed in range(args.seeds)]
-        peer = pooled([measured(one, by_peer(one, args.k, 0.05)) for one in trials])
+        peer = pooled([measured(one, by_peer(one, args.k, args.margin)) for one in trials])
         slots = args.seeds * NEGATIVES * len(data.queries)
-        model = fit_without(rows, data.name)
+        model = None if args.margins_only else fit_without(rows, data.name)
         searches: dict[str, Callable[[Trial], Search]] = {
             "BM25": lambda one, words=words: search_words(one, words),  # type: ignore[misc]
             SECOND: lambda one, second=second: second.search,  # type: ignore[misc]
         }
-        for name, search in searches.items():
+        for name, search in searches.items() if not args.margins_only else ():
             every = [lists_of(one, search(one), args.k, name) for one in trials]
             overlaps.append(overlap(f"{data.name}, {name}", every))
             ways += _ways(data.name, name, every, model, peer.hardness, slots)
@@ -186,10 +188,12 @@ def main() -> None:
         )
         scorers: dict[str, Score] = {"BM25": partial(word_scores, data, words), SECOND: second.scores}
         filled = f"{peer.taken.sum() / slots:.2f}"
-        agreed.append(f"| {data.name} | the peer's, of 5% | {peer.fnr:.3f} | {interval(peer)} | | {filled} |")
+        agreed.append(
+            f"| {data.name} | the peer's, of {args.margin:.0%} | {peer.fnr:.3f} | {interval(peer)} | | {filled} |"
+        )
         for name, score in scorers.items():
             found = arms(trials, [dense] * len(trials), [score] * len(trials), peer.hardness)
-            agreed += rows_of_arms(data.name, name, found, slots)
+            agreed += rows_of_arms(data.name, name, found, peer, slots)
     for title, lines in (("Overlap", overlaps), ("Negatives", ways), ("Agreement of margins", agreed)):
         print(f"### {title}\n\n" + "\n".join(lines) + "\n", flush=True)
 

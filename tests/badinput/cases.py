@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
+from safetensors.numpy import save
 
 DOCUMENTS, QUERIES = 12, 6
 VECTORS = np.random.default_rng(0).standard_normal((DOCUMENTS, 8)).astype(np.float32)
@@ -577,7 +578,28 @@ def vector_cases() -> Iterator[Case]:
         4,
         "'.npz' file are not supported",
         "v.npz",
-        "Use .parquet or .npy",
+        "Use .parquet, .npy or .safetensors",
+    )
+    tensors = {"first": VECTORS, "second": VECTORS}
+    yield Case(
+        "vectors",
+        "tensors without a usual name",
+        {"v.safetensors": save(tensors)},
+        (*RUN, "--set", "embed.vectors.corpus=v.safetensors"),
+        4,
+        "none of its tensors is called corpus, vectors or embeddings",
+        "v.safetensors",
+        "Give the one that is meant the name corpus",
+    )
+    yield Case(
+        "vectors",
+        "a safetensors file cut off",
+        {"v.safetensors": save({"corpus": VECTORS})[:-9]},
+        (*RUN, "--set", "embed.vectors.corpus=v.safetensors"),
+        4,
+        "this is no readable .safetensors file",
+        "v.safetensors",
+        AGAIN,
     )
     ids, lists = [row["_id"] for row in CORPUS_ROWS], VECTORS.tolist()
     tables: list[tuple[str, bytes, str, str]] = [

@@ -275,6 +275,9 @@ def test_any_scorer_decides(make: Make, scorer: str, scores: dict[str, np.ndarra
         }
     rows = [json.loads(line) for line in (Path(config.work_dir) / "export" / "train.jsonl").open()]
     assert len(rows) > 3
+    card = (Path(config.work_dir) / "export" / "README.md").read_text("utf-8")
+    assert (f"went by the scores of `{scorer}`" in card) == (scorer != "dense")
+    assert "a further encoder, `splade`" in card
     for row in rows:
         q, positive, negative = ASKED.index(row["anchor"]), TEXTS.index(row["positive"]), TEXTS.index(row["negative"])
         assert row["label"] == pytest.approx(score[q, positive] - score[q, negative])
