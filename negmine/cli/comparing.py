@@ -203,6 +203,5 @@ def _side_by_side(query: QueryChange, width: int) -> Iterator[str]:
 def _cell(negative: ListedNegative, sign: str, other: str, room: int) -> list[str]:
     same = negative.elsewhere == "kept"
     fate = "" if same else f"  {other}: {negative.elsewhere}"
-    risk = "" if negative.risk is None else f"  risk {negative.risk:.1%}"
-    head = f"{'=' if same else sign} {one_line(negative.doc_id)}  {negative.score:.3f}{fate}{risk}"
+    head = f"{'=' if same else sign} {one_line(negative.doc_id)}  {negative.score:.3f}{fate}"
     return [shortened(head, room), shortened(f"    {one_line(negative.text)}", room)]

@@ -17,13 +17,13 @@ from negmine.comparing.reading import KEPT, Negatives, Side, matched_passages, m
 from negmine.comparing.settings import SettingChange, other_scorer, setting_changes
 from negmine.config import Config
 from negmine.errors import ArtifactError
+from negmine.stages import STAGES
 from negmine.store.files import read_json
 from negmine.store.manifest import Manifest
 from negmine.store.workdir import WorkDir
 
 MOST = 10
 _LISTED = 20
-_STAGES = ("ingest", "embed", "index", "mine", "rerank", "judge", "filter", "export")
 MEASURES = ("score", "margin", "risk", "rank")
 
 
@@ -143,7 +143,7 @@ def compare(
 def _all(work: WorkDir, manifests: Mapping[str, Manifest]) -> dict[str, Manifest]:
     """The manifests of all stages that have finished, in order."""
     found = dict(manifests)
-    for stage in _STAGES:
+    for stage in STAGES:
         if stage not in found:
             try:
                 manifest = work.manifest(stage)
@@ -151,11 +151,11 @@ def _all(work: WorkDir, manifests: Mapping[str, Manifest]) -> dict[str, Manifest
                 manifest = None  # it tells of settings only
             if manifest is not None:
                 found[stage] = manifest
-    return {stage: found[stage] for stage in _STAGES if stage in found}
+    return {stage: found[stage] for stage in STAGES if stage in found}
 
 
 def _compared(a: Named, b: Named, side_a: Side, side_b: Side, most: int, query_ids: Sequence[str]) -> Comparison:
-    of_a, of_b = side_a.negatives(), side_b.negatives()
+    (of_a, reasons_a), (of_b, reasons_b) = side_a.negatives(), side_b.negatives()
     queries = matched_queries(side_a, side_b)
     back = queries.to_a(side_b.queries)
     passage_to_b, passage_to_a = matched_passages(side_a, side_b, of_a.passage, of_b.passage)
@@ -192,7 +192,7 @@ def _compared(a: Named, b: Named, side_a: Side, side_b: Side, most: int, query_i
             new_ids=_ids(side_b, added),
         ),
         shifts=_shifts(side_a, side_b, of_a, of_b, place_a >= 0, place_b >= 0),
-        reasons=_reasons(side_a, side_b),
+        reasons={name: (reasons_a.get(name, 0), reasons_b.get(name, 0)) for name in {**reasons_a, **reasons_b}},
         gone=_counts(fate_a[place_a >= 0], names_a),
         new=_counts(fate_b[place_b >= 0], names_b),
         changed=query_changes(Shown(side_a, of_a, fate_a, names_a), Shown(side_b, of_b, fate_b, names_b), pairs),
@@ -200,7 +200,7 @@ def _compared(a: Named, b: Named, side_a: Side, side_b: Side, most: int, query_i
 
 
 def _summary(run: Named, side: Side, negatives: Negatives) -> RunSummary:
-    manifest = side.manifests["filter"]
+    manifest = side.final
     return RunSummary(
         name=run.name,
         queries=side.queries,
@@ -254,13 +254,3 @@ def _shifts(
 
 def _risk_model(side: Side) -> Any:
     return read_json(side.work.file(side.manifests["filter"], "calibration.json")).get("model")
-
-
-def _reasons(side_a: Side, side_b: Side) -> dict[str, tuple[int, int]]:
-    """Verdicts on all candidates, by reason, of those that occur."""
-    counts = [
-        read_json(side.work.file(side.manifests["filter"], "report.json"))["reasons"] for side in (side_a, side_b)
-    ]
-    names = dict.fromkeys([*counts[0], *counts[1]])
-    both = {name: (int(counts[0].get(name, 0)), int(counts[1].get(name, 0))) for name in names}
-    return {name: pair for name, pair in both.items() if any(pair)}

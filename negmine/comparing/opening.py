@@ -11,6 +11,7 @@ from typing import TypeVar
 from negmine.config import Config, load_config
 from negmine.errors import ArtifactError, UsageError
 from negmine.pipeline import status
+from negmine.stages import STAGES
 from negmine.store.files import read_json
 from negmine.store.manifest import Manifest
 from negmine.store.opening import open_folder, open_run
@@ -19,7 +20,8 @@ from negmine.store.steady import steady
 from negmine.store.workdir import MANIFEST, WorkDir
 
 T = TypeVar("T")
-STAGES = ("filter", "ingest")
+_OPTIONAL = ("rerank", "judge")
+READ = ("filter", "ingest")
 MADE_FROM = (("filter", "ingest", ("corpus", "queries")),)
 
 
@@ -34,7 +36,7 @@ class Named:
     def read(self, read: Callable[[WorkDir, Mapping[str, Manifest]], T]) -> T:
         """What ``read`` makes of one state of the run. Raises ArtifactError when filter has not finished there, or
         was made from an earlier ingest than the one that is there."""
-        return steady(self.opened, STAGES, MADE_FROM, read)
+        return steady(self.opened, READ, MADE_FROM, read)
 
     def warnings(self) -> tuple[str, ...]:
         """What is not as it should be about the run: stages that are stale or unfinished.
@@ -86,14 +88,14 @@ def _instead(path: Path) -> str:
 def _broken_chain(work: WorkDir) -> list[str]:
     """The first stage that is not made from the others as they are."""
     manifests: dict[str, Manifest | None] = {}
-    for name in ("ingest", "embed", "index", "mine", "rerank", "filter", "export"):
+    for name in STAGES:
         try:
             manifests[name] = work.manifest(name)
         except ArtifactError as error:
             return [f"{name} is damaged ({error.cause})"]
     for name, manifest in manifests.items():
         if manifest is None:
-            if name != "rerank":
+            if name not in _OPTIONAL:
                 return [f"{name} has not finished"]
             continue
         for key, digest in manifest.made_from["upstream"].items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 
 from negmine.arrays import find_pairs
 from negmine.comparing.matching import Keys, Matched, match, unchanged
-from negmine.selection.verdicts import explanation
+from negmine.selection.verdicts import REASONS, explanation
 from negmine.stages.texts import StandingTable
 from negmine.store.manifest import Manifest
 from negmine.store.tables import iter_batches, to_numpy
@@ -66,24 +67,27 @@ class Side:
         """``queries`` or ``corpus`` of ingest, by ``query`` or ``passage``."""
         return StandingTable(self.work.file(self.manifests["ingest"], f"{name}.parquet"), number)
 
-    def negatives(self) -> Negatives:
-        """Every negative of the run."""
-        columns = ["query", "passage", "position", "verdict", *_NUMBERS]
-        pieces: list[list[np.ndarray]] = []
+    def negatives(self) -> tuple[Negatives, dict[str, int]]:
+        """Every negative of the run, and how many candidates have each reason."""
+        columns = ["query", "passage", "position", "verdict", "reason", *_NUMBERS]
+        pieces: list[list[np.ndarray]] = [[np.zeros(0, np.int64)] * 3 + [np.zeros(0)] * len(_NUMBERS)]
+        reasons: Counter[str] = Counter()
         for path in self.verdicts():
             for batch in iter_batches(path, columns, rows=_ROWS):
+                for row in pc.value_counts(batch["reason"]).to_pylist():
+                    reasons[row["values"]] += row["counts"]
                 rows = batch.filter(pc.equal(batch["verdict"], KEPT))
                 ids = [to_numpy(rows[name]) for name in ("query", "passage", "position")]
                 pieces.append([*ids, *(_floats(rows[name]) for name in _NUMBERS)])
-        if not pieces:
-            pieces = [[np.zeros(0, np.int64)] * 3 + [np.zeros(0)] * len(_NUMBERS)]
         query, passage, position, score, reference, risk, rank = (
             np.concatenate(column) for column in zip(*pieces, strict=True)
         )
         order = np.lexsort((position, query))
-        return Negatives(
+        found = Negatives(
             query[order], passage[order], score[order], (reference - score)[order], risk[order], rank[order]
         )
+        named = [name for name in REASONS if name in reasons]
+        return found, {name: reasons[name] for name in [*named, *sorted(set(reasons) - set(named))]}
 
     def fates(self, query: np.ndarray, passage: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
         """What this run made of some pairs (n,) of its own numbers, -1 for what it does not have.
@@ -113,9 +117,16 @@ class Side:
                     code[order[low + place[hit]]] = places[to_numpy(reasons.indices)]
         return code, tuple(names)
 
+    @property
+    def final(self) -> Manifest:
+        """The stage whose verdicts count: judge where it looked at filter's as they are, else filter."""
+        judge, filter_ = self.manifests.get("judge"), self.manifests["filter"]
+        seen = judge is not None and judge.made_from["upstream"].get("filter all") == filter_.outputs["all"]
+        return judge if judge is not None and seen else filter_
+
     def verdicts(self) -> Sequence[Path]:
         """Paths of the verdicts, in order of the queries."""
-        return sorted(self.work.files(self.manifests["filter"], "part-"))
+        return sorted(self.work.files(self.final, "part-"))
 
 
 def matched_queries(a: Side, b: Side) -> Matched:

@@ -104,7 +104,7 @@ def test_a_run_on_a_store_has_the_files_of_a_local_run(
     go(config)
     there = download(memory, URL, tmp_path / "there")
     assert run_files(there) == run_files(local_run(config)) == run_files(machines.be("first"))
-    assert {path.name for path in there.iterdir()} - set(run_files(there)) == {".locks"}
+    assert {path.name for path in there.iterdir()} - set(run_files(there)) == {".locks", "history.jsonl"}
     assert states(load_config(config, [f"work_dir={there}"])) == ["current"] * 6  # as it was copied
 
 
