@@ -20,6 +20,7 @@ _NONE: dict[str, Any] = {
     "filter.absolute_margin": None,
     "filter.leak_rate": None,
     "filter.relative_positive_similarity": None,
+    "filter.agreement": "any",
 }
 _HARDNESS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 _MAX = (0.05, 0.1, 0.2, 0.3, 0.5)

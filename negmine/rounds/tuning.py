@@ -115,6 +115,12 @@ class _Search:
         self._reporter.tasks_known(STAGE, unit, total or 1, 0)
         self.trials.negatives(own)  # what is wrong with the run's own settings is told before anything is trained
         arms = successive_halving(self._applicable(), reference, self._attempt, self._seeds)
+        if not self._spent:
+            raise ConfigError(
+                "none of the settings that are tried makes a valid config with the other keys",
+                where="filter",
+                hint="Raise mine.k, or loosen filter.max_rank and the formats of export.",
+            )
         if not arms or not reference.seeds:
             each = max(self._spent, default=0.0)
             enough = each * (2 * WIDTH + (1 + _TESTED) * self._seeds)

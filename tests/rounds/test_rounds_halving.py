@@ -136,3 +136,15 @@ def test_settings_are_valid_distinct_and_the_same_every_time() -> None:
     assert len({each.config.filter.model_dump_json() for each in first}) == 60
     assert all(each.config.filter.range_min + each.config.filter.num_negatives <= 12 for each in first)
     assert all(each.config.filter.max_rank == 12 for each in first)
+
+
+def test_rules_that_must_agree_are_tried_alone() -> None:
+    """A config whose rules have to agree has settings to try: each of them is a rule on its own."""
+    data = {
+        "data": {"pairs": "p.jsonl"},
+        "embed": {"model": "some/model"},
+        "filter": {"relative_margin": 0.1, "positive_similarity": 0.5, "agreement": "all"},
+    }
+    first = list(itertools.islice(candidates(config_from_dict(data), 0), 10))
+    assert len(first) == 10
+    assert {each.config.filter.agreement for each in first} == {"any"}

@@ -45,6 +45,14 @@ def test_what_the_model_does_not_touch_is_taken_over(mined: Path, call: Call) ->
         assert (mined / "work-new" / path).stat().st_ino == (mined / "work" / path).stat().st_ino
 
 
+def test_words_are_counted_once_in_a_run_of_its_own_too(mined: Path, call: Call) -> None:
+    """Another model in the same folder leaves the files of BM25; another formula does not."""
+    done = call("run", "--set", "embed.model=models/new", "--json")
+    assert tasks(done)["index"] == (1, 3)
+    done = call("run", "--set", "embed.model=models/new", "--set", "index.bm25.k1=2.0", "--json")
+    assert tasks(done)["index"] == (3, 3)
+
+
 def test_a_sibling_has_the_bytes_of_a_run_of_its_own(mined: Path, call: Call) -> None:
     """What refresh leaves is what a run with that model leaves in an empty folder."""
     assert call("refresh", "--model", "models/new").code == 0
