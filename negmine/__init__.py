@@ -1,7 +1,8 @@
 """negmine mines hard negatives: passages that look right for a query but are wrong.
 
 The command line and this module do the same things: ``load_config`` reads a config,
-``run`` brings a run up to date, ``status`` tells what is, ``read_negatives`` gives the result.
+``run`` brings a run up to date, ``status`` tells what is, ``read_negatives`` gives the result, ``evaluate`` measures
+whether training on it helps.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from negmine.config import Config, config_from_dict, load_config
     from negmine.errors import NegmineError
+    from negmine.evaluation import Evaluation, evaluate
     from negmine.pipeline import RunResult, StageStatus, run, status
     from negmine.results import read_negatives
 
@@ -18,10 +20,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Config",
+    "Evaluation",
     "NegmineError",
     "RunResult",
     "StageStatus",
     "config_from_dict",
+    "evaluate",
     "load_config",
     "read_negatives",
     "run",
@@ -33,6 +37,8 @@ _HOMES = {
     "config_from_dict": "negmine.config",
     "load_config": "negmine.config",
     "NegmineError": "negmine.errors",
+    "Evaluation": "negmine.evaluation",
+    "evaluate": "negmine.evaluation",
     "RunResult": "negmine.pipeline",
     "StageStatus": "negmine.pipeline",
     "run": "negmine.pipeline",

@@ -213,6 +213,20 @@ CASES = (
     Case("split.dev", "0.4", EXPORT, given=("split={dev: 0.3}",)),
     Case("seed", "5", EXPORT, given=("split={dev: 0.3}",)),
     Case("publish", "memory://elsewhere", NONE),
+    Case("evaluate.student", "static", NONE),
+    Case("evaluate.model", "other/model", NONE, given=("evaluate.student=static",)),
+    Case("evaluate.arms", "[in_batch, run]", NONE),
+    Case("evaluate.judged", "{folder}/qrels.tsv", NONE),
+    Case("evaluate.seeds", "2", NONE),
+    Case("evaluate.steps", "50", NONE),
+    Case("evaluate.batch_size", "8", NONE),
+    Case("evaluate.learning_rates", "[0.01]", NONE),
+    Case("evaluate.temperature", "0.1", NONE),
+    Case("evaluate.shared_negatives", "true", NONE),
+    Case("evaluate.checkpoints", "3", NONE),
+    Case("evaluate.dev", "0.2", NONE),
+    Case("evaluate.test", "0.2", NONE),
+    Case("train.arguments", "{bf16: true}", NONE),
 )
 SECTIONS = {"filter.risk", "filter.near_duplicates", "split"}
 UNTRIED = {
