@@ -57,7 +57,7 @@ def test_json_is_the_result_that_is_kept(planted, call):
 def test_a_changed_filter_is_told(planted, call):
     """The negatives are those of the run as it was."""
     done = call("evaluate", "--arms", "in_batch,run", "--set", "filter.num_negatives=1")
-    assert "warning: filter is stale (filter.num_negatives: 3 -> 1)" in done.err
+    assert "warning: filter is stale (filter.num_negatives changed: 3 -> 1)" in done.err
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,11 @@ def test_a_changed_filter_is_told(planted, call):
         (("--judged", "missing.tsv"), 4, "missing.tsv"),
         (("--seeds", "0"), 3, "evaluate.seeds: must be at least 1"),
         (("--set", "work_dir=nothing"), 5, "filter has not finished in this run"),
-        (("--set", "evaluate={student: full, model: 'package://no_such_package/m'}"), 4, "no_such_package"),
+        (
+            ("--set", "evaluate={student: full, model: 'package://no_such_package/m'}"),
+            8,
+            "'no_such_package' of evaluate.model",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line(planted, call, words, code, said):
