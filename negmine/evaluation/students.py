@@ -13,7 +13,7 @@ import numpy as np
 
 from negmine.encoders.loading import Settings, load_model
 from negmine.encoders.model_files import model_digests, resolve_model
-from negmine.errors import ConfigError
+from negmine.errors import ConfigError, NegmineError
 from negmine.stages.base import Run
 from negmine.stages.filter.loading import passages_of, queries_of
 from negmine.stages.texts import StandingTable, passage_texts
@@ -79,7 +79,13 @@ def _model(run: Run) -> tuple[Path, str]:
     embed, named = run.config.embed, run.config.evaluate.model
     assert named is not None or embed.model is not None
     revision = embed.revision if named is None else None
-    folder = resolve_model(named or str(embed.model), revision)
+    try:
+        folder = resolve_model(named or str(embed.model), revision)
+    except NegmineError as error:
+        if named is None:
+            raise
+        hint = (error.hint or "").replace("embed.model", "evaluate.model") or None
+        raise type(error)(error.cause.replace("embed.model", "evaluate.model"), where=error.where, hint=hint) from error
     digests = model_digests(folder, "torch", run.work.digests.digest)
     return folder, hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
