@@ -149,13 +149,15 @@ def test_a_person_reads_what_happened(mined: Path, call: Call) -> None:
         assert words in done.out
 
 
-def test_labels_go_along(mined: Path, call: Call) -> None:
-    """Labels belong to texts: the sibling has them too, as a file of its own."""
-    (mined / "work" / "labels.jsonl").write_text("")
+def test_what_was_said_of_pairs_goes_along(mined: Path, call: Call) -> None:
+    """Labels and answers belong to texts: the sibling has them too, as files of its own."""
+    for name in ("labels.jsonl", "judgements.jsonl", "answers.jsonl"):
+        (mined / "work" / name).write_text("")
     assert call("refresh", "--model", "models/new").code == 0
-    copy = mined / "work-new" / "labels.jsonl"
-    assert copy.is_file()
-    assert copy.stat().st_ino != (mined / "work" / "labels.jsonl").stat().st_ino
+    for name in ("labels.jsonl", "judgements.jsonl", "answers.jsonl"):
+        copy = mined / "work-new" / name
+        assert copy.is_file()
+        assert copy.stat().st_ino != (mined / "work" / name).stat().st_ino
 
 
 def test_nothing_stale_is_taken(mined: Path, call: Call) -> None:
