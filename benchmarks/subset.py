@@ -50,7 +50,9 @@ def main() -> None:
         ("corpus", "doc_id", documents, encoder.encode_passages(texts)),
     ):
         (args.out / f"{name}.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows), "utf-8")
-        table = pa.table({key: [each["_id"] for each in rows], "vector": list(vectors.astype(np.float16))})
+        half = pa.array(vectors.astype(np.float16).ravel())
+        column = pa.FixedSizeListArray.from_arrays(half, vectors.shape[1])
+        table = pa.table({key: [each["_id"] for each in rows], "vector": column})
         pq.write_table(table, args.out / "minilm" / f"{name}.parquet")
         print(f"{name}: {len(rows):,}")
 

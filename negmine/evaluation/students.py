@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import numpy as np
 
 from negmine.encoders.loading import Settings, load_model
 from negmine.encoders.model_files import model_digests, resolve_model
-from negmine.errors import ConfigError
+from negmine.errors import ConfigError, NegmineError
 from negmine.stages.base import Run
 from negmine.stages.filter.loading import passages_of, queries_of
 from negmine.stages.texts import StandingTable, passage_texts
@@ -45,7 +46,7 @@ def _adapter(run: Run) -> Student:
 
 def _static(run: Run) -> Student:
     folder, weights = _model(run)
-    model = load_model(folder, _settings(run, device="cpu"))
+    model = _loaded(run, folder, "cpu")
     tokenizer = tokenizer_of(model)
     if tokenizer is None:
         raise ConfigError(
@@ -64,7 +65,7 @@ def _full(run: Run) -> Student:
     queries, passages = (_reader(table, read) for table, read in _tables(run))
     batch = 64 if embed.batch_size == "auto" else embed.batch_size
     return Full(
-        lambda: load_model(folder, _settings(run, device=device)),
+        lambda: _loaded(run, folder, device),
         queries,
         passages,
         Reading(embed.query_prompt, embed.document_prompt, batch),
@@ -79,19 +80,36 @@ def _model(run: Run) -> tuple[Path, str]:
     embed, named = run.config.embed, run.config.evaluate.model
     assert named is not None or embed.model is not None
     revision = embed.revision if named is None else None
-    folder = resolve_model(named or str(embed.model), revision)
+    with _named(run):
+        folder = resolve_model(named or str(embed.model), revision)
     digests = model_digests(folder, "torch", run.work.digests.digest)
     return folder, hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 
-def _settings(run: Run, device: str) -> Settings:
+def _loaded(run: Run, folder: Path, device: str) -> Any:
     embed, threads = run.config.embed, run.config.threads
-    return Settings(
+    settings = Settings(
         device=device,
-        max_seq_length=embed.max_seq_length,
         trust_remote_code=embed.trust_remote_code,
         threads=None if threads == "auto" else threads,
     )
+    with _named(run):
+        model = load_model(folder, settings)
+    if embed.max_seq_length is not None and run.config.evaluate.student == "full":
+        model.max_seq_length = embed.max_seq_length
+    return model
+
+
+@contextlib.contextmanager
+def _named(run: Run) -> Iterator[None]:
+    """Let errors about a model name the key that it stands in."""
+    try:
+        yield
+    except NegmineError as error:
+        for part in ("cause", "where", "hint") if run.config.evaluate.model is not None else ():
+            if isinstance(text := getattr(error, part), str):
+                setattr(error, part, text.replace("embed.model", "evaluate.model"))
+        raise
 
 
 Read = Callable[[StandingTable, np.ndarray], list[str]]

@@ -55,7 +55,7 @@ class Static:
     """
 
     name = "static"
-    rates: tuple[float, ...] = (1e-3, 1e-2)
+    rates: tuple[float, ...] = (2e-3,)
     epochs = 5
     dev_passages = 20_000
 

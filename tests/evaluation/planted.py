@@ -11,7 +11,7 @@ import numpy as np
 import negmine
 from negmine.config import Config
 
-TOPICS, COPIES, QUERIES = 90, 4, 540
+TOPICS, COPIES, QUERIES = 90, 4, 450
 MEANING, NUISANCE = 24, 8
 
 
@@ -23,7 +23,7 @@ def make_run(folder: Path, *, queries: int = QUERIES, **sections: Any) -> Config
     """
     random = np.random.default_rng(7)
     topics = _unit(random.standard_normal((TOPICS, MEANING)))
-    topics[1::3] = _unit(topics[::3] + 1.2 * topics[1::3])  # siblings: near, and wrong
+    topics[1::3] = _unit(topics[::3] + 2 * topics[1::3])  # siblings: near, and wrong
     of_passage, of_query = np.arange(TOPICS * COPIES) // COPIES, np.arange(queries) % TOPICS
     passages = np.hstack([topics[of_passage], 0.6 * _unit(random.standard_normal((len(of_passage), NUISANCE)))])
     near = topics[of_query] + 0.5 * _unit(random.standard_normal((queries, MEANING)))

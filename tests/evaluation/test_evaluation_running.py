@@ -133,7 +133,10 @@ def test_other_settings_train_anew(config: Config, keys: dict[str, Any]) -> None
 
 
 def test_poison_is_told(tmp_path: Path) -> None:
-    """Where the answers stand under several ids, naive negatives are worse than none; the guard's are not."""
+    """Where the answers stand under several ids, naive negatives are worse than none; the guard's are not.
+
+    Nothing here can be gained by hard negatives: what can be learnt, in-batch ones teach.
+    """
     section = {"judged": "qrels.tsv", "seeds": 2, "learning_rates": [0.01], "checkpoints": 3}
     config = make_run(tmp_path, evaluate={**section, "arms": ["in_batch", "naive", "run"]})
     found = evaluate(config)

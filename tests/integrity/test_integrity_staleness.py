@@ -225,6 +225,20 @@ CASES = (
     Case("checks.max_churn_against.churn", "0.5", NONE, given=BOUNDS),
     Case("checks.estimates", "point", NONE, given=BOUNDS),
     Case("checks.unmeasured", "skip", NONE, given=BOUNDS),
+    Case("evaluate.student", "static", NONE),
+    Case("evaluate.model", "other/model", NONE, given=("evaluate.student=static",)),
+    Case("evaluate.arms", "[in_batch, run]", NONE),
+    Case("evaluate.judged", "{folder}/qrels.tsv", NONE),
+    Case("evaluate.seeds", "2", NONE),
+    Case("evaluate.steps", "50", NONE),
+    Case("evaluate.batch_size", "8", NONE),
+    Case("evaluate.learning_rates", "[0.01]", NONE),
+    Case("evaluate.temperature", "0.1", NONE),
+    Case("evaluate.shared_negatives", "true", NONE),
+    Case("evaluate.checkpoints", "3", NONE),
+    Case("evaluate.dev", "0.2", NONE),
+    Case("evaluate.test", "0.2", NONE),
+    Case("train.arguments", "{bf16: true}", NONE),
 )
 SECTIONS = {"filter.risk", "filter.near_duplicates", "split", "checks.max_churn_against"}
 UNTRIED = {
