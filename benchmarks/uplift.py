@@ -46,6 +46,7 @@ class Found:
     groups: np.ndarray
     steps: dict[str, list[int]]
     untrained: np.ndarray
+    seeds: int
 
 
 def write_run(data: Collection, folder: Path, seed: int, settings: dict[str, Any]) -> Config:
@@ -90,6 +91,8 @@ def measure(data: Collection, work: Path, seeds: int, settings: dict[str, Any], 
             negmine.run(config, until="filter")
             evaluate(config)
         kept = folder / "run" / "evaluate"
+        if again and not (kept / "result.json").is_file():
+            continue
         result = json.loads((kept / "result.json").read_text("utf-8"))
         means = {arm["arm"]: arm for arm in result["arms"]}
         untrained.append([result["untrained"][name] for name in METRICS])
@@ -104,7 +107,7 @@ def measure(data: Collection, work: Path, seeds: int, settings: dict[str, Any], 
         print(f"{data.name} seed {seed}: untrained {untrained[-1][0]:.4f}, {shown}", file=sys.stderr, flush=True)
     here = tested > 0
     values = {arm: of[here] / tested[here, None] for arm, of in sums.items()}
-    return Found(data.name, values, _groups(data)[here], steps, np.array(untrained).mean(axis=0))
+    return Found(data.name, values, _groups(data)[here], steps, np.array(untrained).mean(axis=0), len(untrained))
 
 
 def _groups(data: Collection) -> np.ndarray:
@@ -130,6 +133,7 @@ def compare(found: Found) -> list[Comparison]:
 def tables(found: Sequence[Found]) -> str:
     """Markdown: means, comparisons, recovered share, and the pooled difference."""
     lines = [f"| | {' | '.join(one.name for one in found)} |", "|---|" + "---|" * len(found)]
+    lines.append("| seeds, tested queries | " + " | ".join(f"{one.seeds}, {len(one.groups):,}" for one in found) + " |")
     lines.append("| untrained | " + " | ".join(_short(one.untrained[0]) for one in found) + " |")
     for arm in ARMS:
         cells = (_short(float(one.values[arm][:, 0].mean())) for one in found)

@@ -2,7 +2,7 @@
 
 The command line and this module do the same things: ``load_config`` reads a config,
 ``run`` brings a run up to date, ``status`` tells what is, ``read_negatives`` gives the result,
-``compare`` shows two of them side by side, ``evaluate`` measures whether training on one helps, ``write_report``
+``compare`` shows two of them side by side, ``evaluate`` measures whether training on them helps, ``write_report``
 makes a page to look at.
 """
 

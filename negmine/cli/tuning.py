@@ -104,7 +104,7 @@ def _show(console: Console, found: Tuning, path: Path | None) -> None:
     rows = [_row(found.default), none]
     rows += [_row(each) for each in found.tried[:_SHOWN]]
     console.table(
-        ["setting~", "seeds>", "dev nDCG@10>", "gain>", "p>", "negatives>?", "filled>?", "margin>?", "risk>?"], rows
+        ["setting~", "seeds>", "dev nDCG@10>", "gain>", "p>", "negatives>?", "filled>?", "margin>", "risk>"], rows
     )
     if len(found.tried) > _SHOWN:
         console.line(f"and {len(found.tried) - _SHOWN} more, which are in tune/result.json")

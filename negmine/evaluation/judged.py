@@ -52,7 +52,7 @@ def judged_pairs(run: Run, path: Path) -> JudgedPairs:
     here = of_query >= 0
     if not here.any():
         raise InputError(
-            "none of its relevant pairs is about a query and a document of this run",
+            "none of its relevant pairs is about a query of this run, and a document of it",
             where=str(path),
             hint="Are these the qrels of this data? data.min_grade says what is relevant.",
         )

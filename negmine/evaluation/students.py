@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -45,7 +46,7 @@ def _adapter(run: Run) -> Student:
 
 def _static(run: Run) -> Student:
     folder, weights = _model(run)
-    model = load_model(folder, _settings(run, device="cpu"))
+    model = _loaded(run, folder, "cpu")
     tokenizer = tokenizer_of(model)
     if tokenizer is None:
         raise ConfigError(
@@ -64,7 +65,7 @@ def _full(run: Run) -> Student:
     queries, passages = (_reader(table, read) for table, read in _tables(run))
     batch = 64 if embed.batch_size == "auto" else embed.batch_size
     return Full(
-        lambda: load_model(folder, _settings(run, device=device)),
+        lambda: _loaded(run, folder, device),
         queries,
         passages,
         Reading(embed.query_prompt, embed.document_prompt, batch),
@@ -79,25 +80,36 @@ def _model(run: Run) -> tuple[Path, str]:
     embed, named = run.config.embed, run.config.evaluate.model
     assert named is not None or embed.model is not None
     revision = embed.revision if named is None else None
-    try:
+    with _named(run):
         folder = resolve_model(named or str(embed.model), revision)
-    except NegmineError as error:
-        if named is None:
-            raise
-        hint = (error.hint or "").replace("embed.model", "evaluate.model") or None
-        raise type(error)(error.cause.replace("embed.model", "evaluate.model"), where=error.where, hint=hint) from error
     digests = model_digests(folder, "torch", run.work.digests.digest)
     return folder, hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 
-def _settings(run: Run, device: str) -> Settings:
+def _loaded(run: Run, folder: Path, device: str) -> Any:
     embed, threads = run.config.embed, run.config.threads
-    return Settings(
+    settings = Settings(
         device=device,
-        max_seq_length=embed.max_seq_length,
         trust_remote_code=embed.trust_remote_code,
         threads=None if threads == "auto" else threads,
     )
+    with _named(run):
+        model = load_model(folder, settings)
+    if embed.max_seq_length is not None and run.config.evaluate.student == "full":
+        model.max_seq_length = embed.max_seq_length
+    return model
+
+
+@contextlib.contextmanager
+def _named(run: Run) -> Iterator[None]:
+    """Let errors about a model name the key that it stands in."""
+    try:
+        yield
+    except NegmineError as error:
+        for part in ("cause", "where", "hint") if run.config.evaluate.model is not None else ():
+            if isinstance(text := getattr(error, part), str):
+                setattr(error, part, text.replace("embed.model", "evaluate.model"))
+        raise
 
 
 Read = Callable[[StandingTable, np.ndarray], list[str]]

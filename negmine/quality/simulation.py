@@ -8,21 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from negmine.arrays import expand, find_pairs
+from negmine.arrays import find_pairs
 from negmine.config import Config
-from negmine.errors import InputError
+from negmine.evaluation.judged import judged_pairs
 from negmine.quality.design import allocation, draw, draw_keys, strata
 from negmine.quality.estimating import Rate, stratified_rate
 from negmine.quality.population import Population, population
-from negmine.readers import BadRows, read_qrels
 from negmine.stages.base import Run
 from negmine.stages.final import final_reads, final_stage
 from negmine.store.manifest import Manifest
 from negmine.store.steady import steady
-from negmine.store.tables import iter_batches, to_numpy
 from negmine.store.workdir import WorkDir
 
 
@@ -64,11 +60,10 @@ def simulate(config: Config, qrels: Path, judgements: int, repeats: int) -> Simu
     Raises InputError when the qrels cannot be read or are about other queries; ArtifactError when filter (or judge) has
     not finished, or a file is damaged.
     """
-    pairs = _relevant(qrels, config.data.min_grade)
 
     def read(work: WorkDir, manifests: Mapping[str, Manifest]) -> tuple[Population, np.ndarray]:
         of = population(config, work, manifests, final_stage(config))
-        return of, _among(Run(config, work), of, pairs, qrels)
+        return of, _among(Run(config, work), of, qrels)
 
     of, relevant = steady(config, *final_reads(config), read)
     return repeated(of, relevant, judgements, repeats, config.seed)
@@ -103,49 +98,9 @@ def _simulated(
     )
 
 
-def _relevant(path: Path, min_grade: float) -> tuple[pa.Array, pa.Array]:
-    """Ids of the queries and documents of all relevant pairs."""
-    queries, documents = [], []
-    for batch in read_qrels(path, BadRows()):
-        graded = pa.array(np.array(batch.grades) >= min_grade)
-        queries.append(pa.array(batch.query_ids, pa.string()).filter(graded))
-        documents.append(pa.array(batch.doc_ids, pa.string()).filter(graded))
-    joined = [pa.concat_arrays([*arrays, pa.array([], pa.string())]) for arrays in (queries, documents)]
-    return joined[0], joined[1]
-
-
-def _among(run: Run, of: Population, pairs: tuple[pa.Array, pa.Array], path: Path) -> np.ndarray:
+def _among(run: Run, of: Population, path: Path) -> np.ndarray:
     """Which negatives (n,) are relevant pairs; a chunk is when its document is."""
-    query_ids, doc_ids = pairs
-    names = pc.unique(query_ids)
-    name, number = _rows_of(run, "queries", "query_id", "query", names)
-    if not len(name):
-        raise InputError(
-            "none of its relevant pairs is about a query of this run",
-            where=str(path),
-            hint="Are these the qrels of this data? data.min_grade says what is relevant.",
-        )
-    query_of = np.full(len(names), -1)
-    query_of[name] = number
-    documents = pc.unique(doc_ids)
-    chunked = run.manifest("ingest").made_from["config"].get("data.long_documents") == "chunk"
-    document, passage = _rows_of(run, "corpus", "document" if chunked else "doc_id", "passage", documents)
-    order = np.argsort(document, kind="stable")
-    offsets = np.searchsorted(document[order], np.arange(len(documents) + 1))
-    query = query_of[to_numpy(pc.index_in(query_ids, value_set=names))]
-    which = to_numpy(pc.index_in(doc_ids, value_set=documents))
-    of_passage = passage[order][expand(offsets, which)]
-    of_query = np.repeat(query, np.diff(offsets)[which])
-    known = np.unique(np.stack([of_query, of_passage])[:, of_query >= 0], axis=1)
+    judged = judged_pairs(run, path)
+    known = np.unique(np.stack([judged.query, judged.passage]), axis=1)
     passages = run.manifest("ingest").counts["passages"]
     return find_pairs(of.query, of.passage, known[0], known[1], passages) >= 0
-
-
-def _rows_of(run: Run, table: str, column: str, number: str, ids: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of a table of ingest whose id is one of ``ids``: its place among them, and the row's number."""
-    places, numbers = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for batch in iter_batches(run.file("ingest", f"{table}.parquet"), [column, number], rows=1 << 18):
-        place = to_numpy(pc.fill_null(pc.index_in(batch[column], value_set=ids), -1))
-        places.append(place[place >= 0].astype(np.int64))
-        numbers.append(to_numpy(batch[number])[place >= 0])
-    return np.concatenate(places), np.concatenate(numbers)

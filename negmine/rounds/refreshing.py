@@ -15,13 +15,14 @@ from negmine.rounds.negatives import Became, became
 from negmine.rounds.sibling import Sibling, mark
 from negmine.stages import STAGES
 from negmine.stages.base import Run
-from negmine.store.files import link_or_copy
+from negmine.store.files import link_or_copy, replacing
 from negmine.store.manifest import Manifest
 from negmine.store.opening import open_run
 from negmine.store.steady import MadeFrom, steady
 from negmine.store.workdir import WorkDir
 
-_LABELS = "labels.jsonl"
+_SAID = ("labels.jsonl", "judgements.jsonl", "answers.jsonl")
+"""What people and judges said of pairs of texts, which belongs to no stage."""
 _READ = ("judge", "filter", "mine", "index", "embed", "ingest")
 _MADE_FROM = (
     ("judge", "filter", ("all",)),
@@ -46,7 +47,7 @@ def refresh(sibling: Sibling, *, reporter: Reporter | None = None) -> Refreshed:
     """Bring a sibling up to date, and compare its negatives with those of the run that it is of.
 
     What the old run has and another model leaves as it is, is taken over: the tables of ingest, words that were
-    counted for BM25, scores of rerankers and judgements of pairs of texts, labels. Its files decide whether they are
+    counted for BM25, scores of rerankers, labels and answers about pairs of texts. Its files decide whether they are
     used, as those of an earlier run of the same folder would. An interrupted refresh goes on where it stopped.
 
     Raises ArtifactError when the old run has not finished its filter, and the errors of ``run``.
@@ -83,7 +84,7 @@ def _reads(config: Config) -> tuple[tuple[str, ...], MadeFrom]:
 
 
 def _take_over(sibling: Sibling, reporter: Reporter) -> None:
-    """Link finished stages of the old run, and copy its labels, where the new one has none."""
+    """Link finished stages of the old run, and copy what was said of its pairs, where the new one has none."""
     _, old = open_run(sibling.old, tell=reporter.note)
     _, new = open_run(sibling.config, tell=reporter.note)
     taken = []
@@ -94,10 +95,12 @@ def _take_over(sibling: Sibling, reporter: Reporter) -> None:
             if manifest is not None and new.manifest(name) is None:
                 _link(old, new, manifest)
                 taken.append(name)
-        labels, target = old.root / _LABELS, new.root / _LABELS
-        if labels.is_file() and not target.exists():
-            shutil.copy2(labels, target)
-            taken.append("labels")
+        for name in _SAID:
+            said, target = old.root / name, new.root / name
+            if said.is_file() and not target.exists():
+                with replacing(target) as temporary:  # lines are added to it: a copy of its own
+                    shutil.copy2(said, temporary)
+                taken.append(name)
         new.digests.save()
     if taken:
         reporter.note(f"taken from {old.name}: {', '.join(taken)}")
@@ -105,7 +108,7 @@ def _take_over(sibling: Sibling, reporter: Reporter) -> None:
 
 def _of_use(config: Config) -> list[str]:
     """Stages that hold something that does not depend on the model. Of index that is what BM25 counted."""
-    useful = {"ingest", "rerank", "judge", *(["index"] if config.mine.bm25 else [])}
+    useful = {"ingest", "rerank", *(["index"] if config.mine.bm25 else [])}
     return [name for name, stage in STAGES.items() if name in useful and stage.wanted(config)]
 
 

@@ -85,7 +85,6 @@ def test_a_second_call_trains_nothing_and_says_the_same(looped: tuple[Path, str]
     folder = tmp_path / "again"
     shutil.copytree(looped[0], folder)
     before = _written(folder)
-    # The models lie elsewhere now, so that the folder's own name is in no key.
     done = command(folder, "loop", "--rounds", "2")
     assert done.returncode == 0, done.stderr
     assert "train: started" not in done.stderr
@@ -163,7 +162,7 @@ def test_other_negatives_are_trained_on_anew(looped: tuple[Path, str], tmp_path:
 
 
 @pytest.mark.slow
-def test_no_query_of_dev_or_test_is_trained_on(looped: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_query_of_dev_or_test_is_trained_on(looped: tuple[Path, str]) -> None:
     """Rows of a round are those of training queries, on the same sides in every round."""
     sides = []
     for path in ("negmine.yaml", "work/loop/round-1/negmine.yaml"):
@@ -175,16 +174,22 @@ def test_no_query_of_dev_or_test_is_trained_on(looped: tuple[Path, str], monkeyp
 
 
 def test_what_cannot_loop_is_told(project: Path, call: Call) -> None:
-    """Ready vectors, a folder that is a URL, a misspelt argument of the trainer: one line, before any work."""
+    """Ready vectors, a word that means nothing: one line, before any work."""
     vectors = call("loop", "--set", "embed={vectors: {corpus: a.npy, queries: b.npy}}")
     assert vectors.code == 3
     assert "no model to train" in vectors.err
-    url = call("loop", "--set", "work_dir=memory://bucket/run")
-    assert url.code == 2
-    assert "this one is a URL" in url.err
     start = call("loop", "--start", "middle")
     assert start.code == 2
     assert "last or first" in start.err
+    assert not (project / "work").exists()
+
+
+@pytest.mark.slow
+def test_what_the_trainer_does_not_know_is_told(project: Path, call: Call) -> None:
+    """A misspelt argument of the trainer, and a folder that is a URL, are errors before any work."""
+    url = call("loop", "--set", "work_dir=memory://bucket/run")
+    assert url.code == 2
+    assert "this one is a URL" in url.err
     argument = call("loop", "--set", "train.arguments={warmup_ration: 0.1}")
     assert argument.code == 3
     assert "warmup_rat" in argument.err

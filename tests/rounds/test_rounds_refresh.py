@@ -11,6 +11,7 @@ from typing import Any
 
 import fsspec
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from topics import PASSAGES, QUERIES, TopicEncoder, model
 
@@ -23,6 +24,7 @@ from negmine.results import read_negatives, read_verdicts
 from negmine.rounds import refresh, sibling_of, write_config
 from negmine.stages import STAGES
 from negmine.stages.base import Stage
+from negmine.stages.rerank import stage as rerank_stage
 
 Call = Callable[..., Any]
 
@@ -149,13 +151,15 @@ def test_a_person_reads_what_happened(mined: Path, call: Call) -> None:
         assert words in done.out
 
 
-def test_labels_go_along(mined: Path, call: Call) -> None:
-    """Labels belong to texts: the sibling has them too, as a file of its own."""
-    (mined / "work" / "labels.jsonl").write_text("")
+def test_what_was_said_of_pairs_goes_along(mined: Path, call: Call) -> None:
+    """Labels and answers belong to texts: the sibling has them too, as files of its own."""
+    for name in ("labels.jsonl", "judgements.jsonl", "answers.jsonl"):
+        (mined / "work" / name).write_text("")
     assert call("refresh", "--model", "models/new").code == 0
-    copy = mined / "work-new" / "labels.jsonl"
-    assert copy.is_file()
-    assert copy.stat().st_ino != (mined / "work" / "labels.jsonl").stat().st_ino
+    for name in ("labels.jsonl", "judgements.jsonl", "answers.jsonl"):
+        copy = mined / "work-new" / name
+        assert copy.is_file()
+        assert copy.stat().st_ino != (mined / "work" / name).stat().st_ino
 
 
 def test_nothing_stale_is_taken(mined: Path, call: Call) -> None:
@@ -248,6 +252,40 @@ def test_ready_vectors_give_way_to_a_model(mined: Path) -> None:
     assert written.embed.model == str(mined / "models" / "new")
     assert found.result.published is None
     assert found.negatives.old.negatives == read_negatives(config).num_rows
+
+
+class CountingScorer:
+    """Scores a pair by its texts' lengths, and counts what it is asked."""
+
+    scored = 0
+
+    def score(self, queries: Any, passages: Any, of_query: Any, of_passage: Any, progress: Any) -> np.ndarray:
+        CountingScorer.scored += len(of_query)
+        pairs = zip(of_query, of_passage, strict=True)
+        return np.array([1 / (1 + abs(len(queries[q]) - len(passages[p]))) for q, p in pairs])
+
+
+def test_scores_of_a_reranker_are_taken_over_by_text(mined: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs that were scored for the old run are not scored again, and the others are."""
+    model(mined / "models" / "reranker", 0)
+    monkeypatch.setattr(rerank_stage, "load_scorer", lambda config: CountingScorer())
+    monkeypatch.setattr(rerank_stage.RerankStage, "check", lambda self, config, counts: None)
+    reranked = ("--set", "rerank={model: ./models/reranker}")
+    assert call("run", *reranked).code == 0
+    CountingScorer.scored = 0
+    done = call("refresh", "--model", "models/new", *reranked)
+    assert done.code == 0, done.err
+    config = load_config("negmine-new.yaml")
+    counts = {stage.stage: stage.manifest.counts for stage in status(config) if stage.manifest is not None}["rerank"]
+    assert CountingScorer.scored == counts["scores"] - counts["reused"]
+    assert counts["reused"] > counts["scores"] / 4
+    with_folder = call("run", *reranked, "--set", "embed.model=models/new", "--set", "work_dir=alone")
+    assert with_folder.code == 0
+    assert _scores(mined / "work-new") == _scores(mined / "alone")
+
+
+def _scores(work: Path) -> list[Any]:
+    return [pq.read_table(path).to_pydict() for path in sorted((work / "rerank").glob("part-*.parquet"))]
 
 
 @pytest.mark.slow
