@@ -30,7 +30,7 @@ from negmine.config import Config
 from negmine.evaluation import evaluate
 from negmine.evaluation.metrics import METRICS
 from negmine.evaluation.results import NAMES, Comparison, compared
-from negmine.evaluation.significance import difference, drawn_means, holm, share_interval, verdict
+from negmine.evaluation.significance import difference, drawn_means, holm, interval, share_interval, verdict
 from negmine.selection.random import mix
 
 ARMS = ("in_batch", "random", "naive", "peer", "run", "oracle")
@@ -163,7 +163,7 @@ def _cell(of: Comparison) -> str:
 
 def _recovered(found: Found) -> str:
     part, whole = (found.values[arm][None, :, 0] - found.values["naive"][None, :, 0] for arm in ("run", "oracle"))
-    if whole.mean() <= 0:
+    if interval(whole, found.groups)[0] <= 0:
         return "-"
     low, high = share_interval(part, whole, found.groups)
     return f"{part.mean() / whole.mean():.2f}, {low:.2f} to {high:.2f}"

@@ -126,7 +126,7 @@ def _show(console: Console, found: Evaluation) -> None:
             f" (95% {low:.2f} to {high:.2f})."
         )
     elif found.judged and any(arm.arm == "oracle" for arm in found.arms):
-        console.line("The hardest true negatives gain nothing over naive top-k here: there is nothing to recover.")
+        console.line("The hardest true negatives are not clearly above naive top-k here: nothing to recover.")
     if all(step == 0 for arm in found.arms for step in arm.steps):
         console.warn("dev preferred the untrained student in every arm: nothing was learnt, so nothing is told")
 

@@ -74,7 +74,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Recovered:
-    """The share of what an oracle gains over naive negatives that the run gains: None where it gains nothing."""
+    """The share of what an oracle gains over naive negatives that the run gains."""
 
     share: float
     interval: tuple[float, float]
@@ -153,10 +153,10 @@ def comparisons(values: Mapping[str, np.ndarray], groups: np.ndarray) -> tuple[C
 
 
 def recovered(values: Mapping[str, np.ndarray], groups: np.ndarray) -> Recovered | None:
-    """(run - naive) / (oracle - naive), with a bootstrap interval."""
+    """(run - naive) / (oracle - naive), with a bootstrap interval; None where the oracle may gain nothing."""
     if not {"run", "naive", ORACLE} <= set(values):
         return None
     part, whole = values["run"] - values["naive"], values[ORACLE] - values["naive"]
-    if whole.mean() <= 0:
+    if interval(whole, groups)[0] <= 0:
         return None
     return Recovered(float(part.mean() / whole.mean()), share_interval(part, whole, groups))
