@@ -120,7 +120,7 @@ def _dense(run: Run) -> Run:
 
 def _parts(run: Run, exclude_same: tuple[str, ...]) -> Iterator[MinedPart]:
     for name, start, stop in mined_parts(run):
-        yield load_part(run, name, start, stop, exclude_same)
+        yield load_part(run, name, start, stop, exclude_same, numbers_only=True)
 
 
 def _by_rules(run: Run, rules: Rules, relevant: Pairs | None = None) -> Taken:

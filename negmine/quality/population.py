@@ -86,7 +86,7 @@ def population(config: Config, work: WorkDir, manifests: Mapping[str, Manifest],
 def _risk(run: Run, kept: pa.Table, name: str, start: int, stop: int) -> np.ndarray:
     """The risk that the shipped model sees in the ``kept`` rows of a part whose filter had no limit on it: (n,)."""
     same = run.manifest("filter").made_from["config"]["filter.exclude_same"]
-    of = load_part(run, name, start, stop, same).candidates
+    of = load_part(run, name, start, stop, same, numbers_only=True).candidates
     order = np.lexsort((of.passage, of.query))
     passages = run.manifest("ingest").counts["passages"]
     query, passage = to_numpy(kept["query"]) - start, to_numpy(kept["passage"])

@@ -107,8 +107,9 @@ def _take_over(sibling: Sibling, reporter: Reporter) -> None:
 
 
 def _of_use(config: Config) -> list[str]:
-    """Stages that hold something that does not depend on the model. Of index that is what BM25 counted."""
-    useful = {"ingest", "rerank", *(["index"] if config.mine.bm25 else [])}
+    """Stages that hold something that does not depend on the model: of embed the vectors of further encoders, of index
+    what BM25 counted."""
+    useful = {"ingest", "rerank"} | ({"embed"} if config.others else set()) | ({"index"} if config.mine.bm25 else set())
     return [name for name, stage in STAGES.items() if name in useful and stage.wanted(config)]
 
 

@@ -47,6 +47,16 @@ def test_what_the_model_does_not_touch_is_taken_over(mined: Path, call: Call) ->
         assert (mined / "work-new" / path).stat().st_ino == (mined / "work" / path).stat().st_ino
 
 
+def test_vectors_of_a_further_encoder_are_taken_over(mined: Path, call: Call) -> None:
+    """Another main model changes nothing about what a further encoder makes of the texts."""
+    further = ["--set", "embed.others=[{name: second, model: models/old}]", "--set", "mine.retrievers=[dense, second]"]
+    assert call("run", *further, "--set", "work_dir=two").code == 0
+    TopicEncoder.encoded = 0
+    done = call("refresh", "--model", "models/new", *further, "--set", "work_dir=two", "--json")
+    assert done.code == 0, done.err
+    assert TopicEncoder.encoded == PASSAGES + QUERIES
+
+
 def test_words_are_counted_once_in_a_run_of_its_own_too(mined: Path, call: Call) -> None:
     """Another model in the same folder leaves the files of BM25; another formula does not."""
     done = call("run", "--set", "embed.model=models/new", "--json")

@@ -50,9 +50,13 @@ def mined_parts(run: Run) -> list[tuple[str, int, int]]:
     return [(path.removesuffix(".parquet"), i * size, min((i + 1) * size, queries)) for i, path in enumerate(paths)]
 
 
-def load_part(run: Run, name: str, start: int, stop: int, exclude_same: Sequence[str]) -> MinedPart:
-    """One of ``mined_parts``."""
-    table = read_columns(run.file("mine", f"{name}.parquet"), schemas.candidates(run.config.mine.further).names)
+def load_part(
+    run: Run, name: str, start: int, stop: int, exclude_same: Sequence[str], *, numbers_only: bool = False
+) -> MinedPart:
+    """One of ``mined_parts``; with ``numbers_only`` its ``table`` has no ids and names, which no rule looks at."""
+    columns = schemas.candidates(run.config.mine.further)
+    names = [field.name for field in columns if not numbers_only or pa.types.is_primitive(field.type)]
+    table = read_columns(run.file("mine", f"{name}.parquet"), names)
     table, rest = _scored(run, table)
     query, passage = to_numpy(table["query"]) - start, to_numpy(table["passage"])
     positives = decided(run, positives_of(run, start, stop))

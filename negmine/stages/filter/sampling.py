@@ -182,6 +182,6 @@ def candidates_of(run: Run, chosen: np.ndarray) -> Candidates:
     for name, start, stop in mined_parts(run):
         here = chosen[(chosen >= start) & (chosen < stop)]
         if len(here):
-            part = load_part(run, name, start, stop, run.config.filter.exclude_same)
+            part = load_part(run, name, start, stop, run.config.filter.exclude_same, numbers_only=True)
             found.append(part.candidates.of_queries(here - start))
     return joined(found)

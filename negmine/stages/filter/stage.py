@@ -91,8 +91,8 @@ def _found(job: Job) -> Calibration:
     return Calibration.from_json(read_json(job.own("calibration.json")))
 
 
-def _part(job: Run, name: str, start: int, stop: int) -> MinedPart:
-    return load_part(job, name, start, stop, job.config.filter.exclude_same)
+def _part(job: Run, name: str, start: int, stop: int, *, numbers_only: bool = False) -> MinedPart:
+    return load_part(job, name, start, stop, job.config.filter.exclude_same, numbers_only=numbers_only)
 
 
 def _survivors(job: Run, rules: Rules, part: MinedPart, risk: np.ndarray | None) -> Survivors:
@@ -113,7 +113,7 @@ def _reuse(job: Job) -> Mapping[str, int]:
     rules = rules_of(job.config, found)
     columns: list[tuple[np.ndarray, ...]] = []
     for name, start, stop in mined_parts(job):
-        part = _part(job, name, start, stop)
+        part = _part(job, name, start, stop, numbers_only=True)
         left = _survivors(job, rules, part, _risk(job, found, part))
         rows = np.flatnonzero(left.reason < 0)
         of = part.candidates
