@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("store", "readers", "writers", "training"),
     ("labelling",),
     ("stages",),
-    ("executors",),
+    ("executors", "figures"),
     ("pipeline", "planning", "results", "explain", "sweep"),
     ("evaluation",),
     ("starter", "report", "quality", "comparing"),

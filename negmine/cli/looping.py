@@ -44,7 +44,7 @@ def loop_rounds(config: Config, console: Console, rounds: Rounds = 2, start: Sta
     if start not in _STARTS:
         raise UsageError(f"--start is '{start}'", hint="Use last or first.")
     if plot is not None:
-        from negmine.sweep.figure import check_figure
+        from negmine.figures import check_figure
 
         check_figure(plot)
     from negmine.rounds.looping import loop

@@ -49,7 +49,7 @@ def sweep_filter(config: Config, console: Console, over: Over = None, plot: Plot
 
     grid = axes(config, over or [])
     if plot is not None:
-        from negmine.sweep.figure import check_figure
+        from negmine.figures import check_figure
 
         check_figure(plot)
     found = sweep(config, grid)

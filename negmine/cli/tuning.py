@@ -59,7 +59,7 @@ def tune_filter(
         raise UsageError("--budget and --trials are given", hint="Give one of them.")
     seconds = None if trials is not None else seconds_of(budget or _BUDGET)
     if plot is not None:
-        from negmine.sweep.figure import check_figure
+        from negmine.figures import check_figure
 
         check_figure(plot)
     from negmine.rounds.tuned import check_tuned, write_tuned

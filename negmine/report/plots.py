@@ -110,9 +110,9 @@ class _Panels:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
 
-        from negmine.sweep.figure import STYLE as OF_SWEEPS
+        from negmine.figures import STYLE as OF_FIGURES
 
-        self._style = {**STYLE, **OF_SWEEPS, **_OWN}
+        self._style = {**STYLE, **OF_FIGURES, **_OWN}
         self._stack.enter_context(rc_context(self._style))
         self._figures = [Figure(figsize=_SIZE, layout="constrained") for _ in range(self._count)]
         self.axes: list[Any] = [figure.subplots() for figure in self._figures]

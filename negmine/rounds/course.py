@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from negmine.evaluation.metrics import MAIN, METRICS
+from negmine.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, drawn_to
 from negmine.rounds.looping import Looped, Mined, Round
-from negmine.sweep.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, drawn_to
 
 
 def draw(found: Looped, path: Path) -> None:

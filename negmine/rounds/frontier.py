@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from negmine.figures import BLUE, GREEN, GREY, ORANGE, drawn_to
 from negmine.rounds.tuning import Tried, Tuning
-from negmine.sweep.figure import BLUE, GREEN, GREY, ORANGE, drawn_to
 
 _AXES: tuple[tuple[str, Callable[[Tried], float | None]], ...] = (
     ("estimated false negatives, % of the negatives (mean risk)", lambda of: _share(of.difficulty.risk)),

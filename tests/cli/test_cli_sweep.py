@@ -277,13 +277,13 @@ def test_a_figure_that_cannot_be_written_is_refused_before_work(project, call, n
 
 
 def test_a_folder_without_permission_is_refused(project, call, monkeypatch):
-    monkeypatch.setattr("negmine.sweep.figure.os.access", lambda path, mode: False)
+    monkeypatch.setattr("negmine.figures.os.access", lambda path, mode: False)
     result = call("sweep", "--plot", "a.png")
     assert (result.code, "cannot be written" in result.err) == (2, True)
 
 
 def test_a_figure_without_matplotlib_names_the_extra(finished, call, monkeypatch):
-    monkeypatch.setattr("negmine.sweep.figure.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("negmine.figures.importlib.util.find_spec", lambda name: None)
     result = call("sweep", "--plot", "a.png")
     assert (result.code, "pip install 'negmine[plot]'" in result.err) == (8, True)
     assert not (finished / "a.png").exists()
