@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
 from negmine.encoders.base import TextError
 from negmine.errors import ConfigError
+from negmine.web.addresses import address
 from negmine.web.answers import RefusedError, ServerError
 from negmine.web.client import Client
 from negmine.web.refusals import config_error
@@ -56,7 +56,7 @@ class EndpointEncoder:
         self._settings = settings
         self._dimension = settings.dimensions
         self._client = Client(
-            address(settings.url),
+            address(settings.url, "/embeddings"),
             key=settings.key,
             timeout=settings.timeout,
             retries=settings.retries,
@@ -205,15 +205,6 @@ class EndpointEncoder:
                 where=self._client.where,
             )
         return (vectors / norms).astype(np.float32)
-
-
-def address(url: str) -> str:
-    """Where embeddings are asked for: ``url`` itself, or below the server or ``/v1`` that it names."""
-    parts = urlsplit(url)
-    path = parts.path.rstrip("/")
-    if not path.endswith("/embeddings"):
-        path = f"{path or '/v1'}/embeddings"
-    return urlunsplit(parts._replace(path=path))
 
 
 def estimated_tokens(texts: Sequence[str]) -> np.ndarray:

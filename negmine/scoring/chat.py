@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 from negmine.errors import ConfigError
 from negmine.scoring.judge_answers import SCHEMA
+from negmine.web.addresses import address
 from negmine.web.answers import RefusedError
 from negmine.web.client import Client
 from negmine.web.refusals import config_error
@@ -49,7 +49,7 @@ class Chat:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client = Client(
-            address(settings.url),
+            address(settings.url, "/chat/completions"),
             key=settings.key,
             timeout=settings.timeout,
             retries=settings.retries,
@@ -125,12 +125,3 @@ class Chat:
 def estimated_tokens(messages: Messages) -> int:
     """Tokens of a question, by its bytes."""
     return sum(-(-len(each["content"].encode()) // BYTES_PER_TOKEN) for each in messages)
-
-
-def address(url: str) -> str:
-    """Where answers are asked for: ``url`` itself, or below the server or ``/v1`` that it names."""
-    parts = urlsplit(url)
-    path = parts.path.rstrip("/")
-    if not path.endswith("/chat/completions"):
-        path = f"{path or '/v1'}/chat/completions"
-    return urlunsplit(parts._replace(path=path))

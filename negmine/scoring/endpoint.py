@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
 from negmine.scoring.base import PairError
+from negmine.web.addresses import address
 from negmine.web.answers import RefusedError, ServerError
 from negmine.web.client import Client
 from negmine.web.refusals import config_error
@@ -43,7 +43,7 @@ class EndpointScorer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client = Client(
-            address(settings.url, settings.style),
+            address(settings.url, "/rerank", "" if settings.style == "tei" else "/v1"),
             key=settings.key,
             timeout=settings.timeout,
             retries=settings.retries,
@@ -142,15 +142,6 @@ def requests(of_query: np.ndarray, lengths: np.ndarray, most: int) -> Iterator[n
     for start, stop in zip(starts, [*starts[1:], len(order)], strict=True):
         for low in range(start, stop, most):
             yield order[low : min(low + most, stop)]
-
-
-def address(url: str, style: str) -> str:
-    """Where scores are asked for: ``url`` itself, or below the server or ``/v1`` that it names."""
-    parts = urlsplit(url)
-    path = parts.path.rstrip("/")
-    if not path.endswith("/rerank"):
-        path = f"{path or ('' if style == 'tei' else '/v1')}/rerank"
-    return urlunsplit(parts._replace(path=path))
 
 
 def _refusal(refused: RefusedError, settings: Settings) -> Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from embedding_server import KEY, Reply, always, first
 from rerank_server import RerankServer, logit_of, score_of
 
-from negmine.scoring.endpoint import EndpointScorer, Settings, address
+from negmine.scoring.endpoint import EndpointScorer, Settings
 from negmine.web import client
 
 QUERIES = ["how long", "what is it"]
@@ -116,4 +117,6 @@ def test_what_cannot_be_mended_is_one_line(
     ],
 )
 def test_the_address_may_be_short(url: str, style: str, asked: str) -> None:
-    assert address(url, style) == asked
+    made = EndpointScorer(Settings(url=url, style=style, model="m"))
+    with contextlib.closing(made):
+        assert made._client.where == asked
