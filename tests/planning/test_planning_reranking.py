@@ -18,6 +18,8 @@ import negmine
 from negmine.pipeline.states import stage_status
 from negmine.planning import machine as machines
 from negmine.planning import plan
+from negmine.planning import reranking as planned
+from negmine.planning.pace import Pace
 from negmine.planning.reranking import known_pairs
 from negmine.stages import stages_of
 from negmine.store.opening import open_run
@@ -71,8 +73,9 @@ def test_a_plan_counts_candidates_and_positives(config: Any) -> None:
     assert reranking(config()).tasks == 0
 
 
-def test_pairs_with_a_score_cost_nothing_more(config: Any, tmp_path: Path) -> None:
+def test_pairs_with_a_score_cost_nothing_more(config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer candidates score nothing; other ones score those that are new, as the run then does."""
+    monkeypatch.setattr(planned, "_measured", lambda of: Pace(1.0, 0.001, 1e-5, 0.0, 1e8, 0.0))  # whatever else runs
     negmine.run(config())
     notes: list[str] = ["-"]
     less = reranking(config(depth=5), notes)
