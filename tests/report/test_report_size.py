@@ -29,8 +29,22 @@ def explained(query_id: str, kind: str) -> ExplainedQuery:
 
     candidates = tuple(
         ExplainedCandidate(
-            *(f"{query_id}-{i}", text(), "dense", i, ("dense",), (i,), 0.123456, None, None, 0.123456, 0.123456),
-            *(("kept", "kept", "kept", i) if i <= 5 else ("dropped", "risk", "risk", None)),
+            doc_id=f"{query_id}-{i}",
+            text=text(),
+            retriever="dense",
+            rank=i,
+            retrievers=("dense",),
+            ranks=(i,),
+            score=0.123456,
+            scores={},
+            positive_similarity=0.123456,
+            risk=0.123456,
+            verdict="kept" if i <= 5 else "dropped",
+            reason="kept" if i <= 5 else "risk",
+            explanation="kept" if i <= 5 else "risk",
+            position=i if i <= 5 else None,
+            judgement=None,
+            judged_by=None,
         )
         for i in range(1, 101)
     )
