@@ -179,7 +179,8 @@ class WorkDir:
                 self._swap(path.parent, manifest.stage)
         for trash in sorted((self.root / ".trash").glob("*")):
             self._discard(trash, trash.name.split("-")[0])
-        for temporary in (self.root / ".cache").glob(".tmp-*"):
+        # Beside the stages, lines of JSON are written under the lock alone; a page may be in the making without it.
+        for temporary in [*(self.root / ".cache").glob(".tmp-*"), *self.root.glob(".tmp-*.jsonl")]:
             temporary.unlink(missing_ok=True)
 
     def _swap(self, folder: Path, stage: str) -> None:

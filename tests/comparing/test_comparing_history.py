@@ -85,6 +85,15 @@ def test_history_is_completed_after_a_kill(data: Path, tmp_path: Path, monkeypat
     assert entry.time == result.stages[-1].manifest.created
 
 
+def test_history_leaves_no_half_of_a_line_behind(data: Path, tmp_path: Path) -> None:
+    """What a command that was killed in the middle of a line had written is removed by the next one."""
+    config = config_of(data, tmp_path / "run")
+    negmine.run(config)
+    (tmp_path / "run" / ".tmp-1-0-history.jsonl").write_text("{")
+    negmine.run(config)
+    assert not list((tmp_path / "run").rglob(".tmp-*"))
+
+
 def test_history_is_whole_or_as_it_was(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line that cannot be written leaves the lines before it, and the next run adds it."""
     config = config_of(data, tmp_path / "run")
