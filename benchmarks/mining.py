@@ -25,7 +25,9 @@ def measure(home: Path, which: str, k: int) -> None:
     """One measured process."""
     if which == "negmine mine":
         import faiss  # imports are not measured
-        import pyarrow.parquet  # noqa: F401
+        import pyarrow.parquet
+
+        pyarrow.array([0])  # looks for pandas
 
         import negmine
         from negmine.stages import mine, searching  # noqa: F401

@@ -30,21 +30,18 @@ def pair_scores(queries: np.ndarray, passages: np.ndarray, similarity: str) -> n
     its vectors are normalised when they are embedded.
     """
     scores = np.empty(len(queries), np.float64)
-    buffers = np.empty((2, min(_CHUNK, len(queries)), queries.shape[1]), np.float64)
+    combine = np.multiply if similarity in ("cosine", "dot") else np.subtract
+    buffer = np.empty((min(_CHUNK, len(queries)), queries.shape[1]), np.float64)
     for low in range(0, len(queries), _CHUNK):
         high = min(low + _CHUNK, len(queries))
-        left, right = buffers[0, : high - low], buffers[1, : high - low]
-        left[:], right[:] = queries[low:high], passages[low:high]
+        each = combine(queries[low:high], passages[low:high], out=buffer[: high - low], dtype=np.float64)
         if similarity in ("cosine", "dot"):
-            left *= right
-            scores[low:high] = left.sum(axis=1)
+            scores[low:high] = each.sum(axis=1)
+        elif similarity == "euclidean":
+            each *= each
+            scores[low:high] = -np.sqrt(each.sum(axis=1))
         else:
-            left -= right
-            if similarity == "euclidean":
-                left *= left
-                scores[low:high] = -np.sqrt(left.sum(axis=1))
-            else:
-                scores[low:high] = -np.abs(left, out=left).sum(axis=1)
+            scores[low:high] = -np.abs(each, out=each).sum(axis=1)
     return scores
 
 

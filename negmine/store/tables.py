@@ -33,7 +33,10 @@ class TableWriter:
             schema,
             compression="none" if vector else "zstd",
             use_dictionary=[f.name for f in schema if pa.types.is_string(f.type)],
-            write_statistics=not vector,
+            # Rows are looked up by numbers alone.
+            write_statistics=[f.name for f in schema if pa.types.is_integer(f.type)],
+            # The first bytes of neighbouring scores are alike.
+            use_byte_stream_split=[f.name for f in schema if pa.types.is_floating(f.type)],
         )
 
     def write(self, columns: dict[str, Any]) -> None:
