@@ -33,9 +33,14 @@ def _config(home: Path, k: int, rules: dict[str, Any]) -> dict[str, object]:
 def measure(home: Path, which: str, k: int) -> None:
     """One measured process."""
     if which in _RULES:
-        import negmine
-        from negmine.stages import export, filter  # noqa: A004, F401  # imports are not measured
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure  # noqa: F401  # imports are not measured
+        import pyarrow
 
+        import negmine
+        from negmine.stages import export, filter  # noqa: A004, F401
+
+        pyarrow.array([0])  # looks for pandas
         config = negmine.config_from_dict(_config(home, k, _RULES[which]))
         for name in ("filter", "export"):
             shutil.rmtree(home / "margins" / name, ignore_errors=True)

@@ -89,7 +89,7 @@ class MineConfig(Section):
         json_schema_extra={"default": {}},
     )
     part_queries: int = Field(
-        default=4096, ge=1, description="Queries per part file: the most work an interruption can cost."
+        default=8192, ge=1, description="Queries per part file: the most work an interruption can cost."
     )
 
     @property

@@ -45,17 +45,17 @@ def beaten_by(query: np.ndarray, score: np.ndarray, of_query: np.ndarray, of_sco
     (p,) of the positives, all in any order. With one positive, being beaten is what Gecko (Lee et al.,
     2024) relabels a pair for.
     """
-    group = np.concatenate([of_query, query])
-    value = np.concatenate([of_score, score])
-    is_candidate = np.arange(len(group)) >= len(of_query)
-    order = np.lexsort((is_candidate, -value, group))  # a candidate with an equal score comes after
-    above = np.cumsum(is_candidate[order])
-    # Candidates of earlier queries stand above too.
-    first = np.searchsorted(group[order], of_query)
-    earlier = np.concatenate([[0], above])[first]
-    place = np.empty(len(group), np.int64)
-    place[order] = np.arange(len(group))
-    beaten: np.ndarray = above[place[: len(of_query)]] - earlier
+    ordered = (query[1:] > query[:-1]) | ((query[1:] == query[:-1]) & (score[1:] <= score[:-1]))
+    if not ordered.all():
+        order = np.lexsort((-score, query))
+        query, score = query[order], score[order]
+    first, last = (np.searchsorted(query, of_query, side=side) for side in ("left", "right"))
+    low, high = first, last
+    while (open_ := low < high).any():
+        middle = np.where(open_, (low + high) // 2, 0)
+        above = open_ & (score[middle] > of_score)
+        low, high = np.where(above, middle + 1, low), np.where(open_ & ~above, middle, high)
+    beaten: np.ndarray = low - first
     return beaten
 
 

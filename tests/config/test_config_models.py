@@ -223,7 +223,7 @@ def test_get_gives_plain_values() -> None:
         "k": 100,
         "fusion": "none",
         "quotas": {},
-        "part_queries": 4096,
+        "part_queries": 8192,
         "retrievers": ["dense"],
     }
     assert get(config(data={"path": "d"}), "data.metadata") == []
