@@ -25,6 +25,8 @@ from negmine.retrieval.similarity import Blocks, pair_scores
 _CHUNK = 1024
 _SUMMED = 128
 """Lists whose passages are summed up at once."""
+_SETTLED = 512
+"""Queries whose rows are sorted at once."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,8 @@ def search_lists(
     with _workers() as pool:
         for start, vectors in blocks():
             _compare(kept, lists, probed, start, vectors, similarity, pool)
-        kept.settle()
-    found = scored(query_vectors, blocks, kept.query, kept.row, similarity, closeness)
+        kept.settle(pool)
+    found = scored(query_vectors, blocks, *kept.pairs(), similarity, closeness)
     return rank_and_cut(replace(found, passage=lists.passage[found.passage]), depth)
 
 
@@ -127,16 +129,18 @@ class _Kept:
         """The true score of a query's last passage is at least this."""
         self.slack = np.zeros(len(depth))
         """How far a single-precision score may be from the true one."""
-        self.query, self.row = np.empty(0, np.int64), np.empty(0, np.int64)
-        self._score = np.empty(0, np.float32)
-        self._new: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._edges = np.append(np.arange(0, max(len(depth), 1), _SETTLED), len(depth))
+        """Queries are settled by ranges: how many there are at once does not matter, and a few fit the cache."""
+        nothing = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+        self._known = [nothing] * (len(self._edges) - 1)
+        self._new: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in self._known]
 
     def seen(self, greatest_norm: float) -> None:
         unit = 2.0 * (self.vectors.shape[1] + 8) * 2.0**-24
         self.slack = np.maximum(self.slack, unit * (self.norms + greatest_norm) * greatest_norm)
 
     def among(self, rows: np.ndarray, first: int, scores: np.ndarray, *, raising: bool) -> None:
-        """Take what reaches the floor of queries ``rows`` (m,) among ``scores`` (m, n), those of
+        """Take what reaches the floor of queries ``rows`` (m,), ascending, among ``scores`` (m, n), those of
         the matrix rows from ``first`` on; with ``raising`` their floors rise where n allows it."""
         width, n = int(self.depth[rows].max()), scores.shape[1]
         if raising and 0 < width <= n:
@@ -145,22 +149,33 @@ class _Kept:
         # Rounded down to single precision, so that nothing is lost.
         least = np.nextafter((self.floor[rows] - self.slack[rows]).astype(np.float32), np.float32(-np.inf))
         flat = np.flatnonzero(scores >= least[:, None])
-        self._new.append((rows[flat // n], flat % n + first, scores.ravel()[flat]))
+        query, row, score = rows[flat // n], flat % n + first, scores.ravel()[flat]
+        ends = np.searchsorted(query, self._edges)
+        for place in np.flatnonzero(np.diff(ends)):
+            inside = slice(ends[place], ends[place + 1])
+            self._new[place].append((query[inside], row[inside], score[inside]))
 
-    def settle(self, spare: int = 0) -> None:
-        """Once more than ``spare`` rows are new: forget those that others have outdone."""
-        if sum(len(query) for query, _, _ in self._new) <= spare:
+    def settle(self, pool: ThreadPoolExecutor, spare: int = 0) -> None:
+        """Where more than ``spare`` times as many rows are new as are wanted: forget those that others have outdone."""
+        list(pool.map(lambda place: self._settle(place, spare), range(len(self._known))))
+
+    def _settle(self, place: int, spare: int) -> None:
+        wanted = self.depth[self._edges[place] : self._edges[place + 1]].sum()
+        if sum(len(query) for query, _, _ in self._new[place]) <= spare * wanted:
             return
-        query = np.concatenate([self.query, *(new[0] for new in self._new)])
-        row = np.concatenate([self.row, *(new[1] for new in self._new)])
-        score = np.concatenate([self._score, *(new[2] for new in self._new)])
-        self._new = []
+        query, row, score = (np.concatenate(part) for part in zip(self._known[place], *self._new[place], strict=True))
+        self._new[place] = []
         order = np.argsort(_by_query(query, score))
         query, row, score = query[order], row[order], score[order]
         last = positions(query) == self.depth[query] - 1
         self.floor[query[last]] = np.maximum(self.floor[query[last]], score[last] - self.slack[query[last]])
         stay = score + self.slack[query] >= self.floor[query]
-        self.query, self.row, self._score = query[stay], row[stay], score[stay]
+        self._known[place] = (query[stay], row[stay], score[stay])
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Once all is settled: the queries, ascending, and the rows of what stays, two arrays (n,)."""
+        query, row, _ = (np.concatenate(part) for part in zip(*self._known, strict=True))
+        return query, row
 
 
 def _by_query(query: np.ndarray, score: np.ndarray) -> np.ndarray:
@@ -209,7 +224,7 @@ def _compare(
     nearest = int(np.searchsorted(later[low], True))
     list(pool.map(compare, range(nearest)))
     list(pool.map(compare, range(nearest, len(low))))
-    kept.settle(4 * int(kept.depth.sum()))
+    kept.settle(pool, spare=4)
 
 
 def _offset(centroids: np.ndarray, similarity: str, *, passages: bool) -> np.ndarray:

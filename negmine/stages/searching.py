@@ -86,6 +86,7 @@ def certify(job: Job) -> None:
         "fallback": not met,
     }
     job.facts["recall"] = certificate
+    _passages(job).release()  # the parts search another matrix
     with job.publish(RECALL_FILE) as output:
         write_json(output.path, {**certificate, "tried": [asdict(step) for step in tried]})
         output.rows = len(rows)

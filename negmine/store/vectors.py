@@ -40,6 +40,8 @@ class FlatVectors:
     hold: int = 0
     threads: int = 1
     _held: list[np.ndarray] = field(default_factory=list)
+    _used: list[np.ndarray] = field(default_factory=list)
+    """The buffer of the last pass over the blocks."""
 
     @classmethod
     def open(cls, segments: Sequence[Path], *, hold: int = 0, threads: int = 1) -> FlatVectors:
@@ -51,6 +53,10 @@ class FlatVectors:
     @property
     def rows(self) -> int:
         return int(self.starts[-1])
+
+    def release(self) -> None:
+        """Give back the buffer that the next pass over the blocks would use again."""
+        self._used.clear()
 
     @property
     def _kept(self) -> bool:
@@ -67,12 +73,17 @@ class FlatVectors:
             for low in range(0, len(whole), rows):
                 yield low, whole[low : low + rows]
             return
-        block = np.empty((min(rows, self.rows), self.dimension), np.float32)
+        rows = min(rows, self.rows)
+        # New memory costs more than what is read into it.
+        block = self._used.pop() if self._used else np.empty((rows, self.dimension), np.float32)
+        if len(block) != rows:
+            block = np.empty((rows, self.dimension), np.float32)
         with ThreadPoolExecutor(self.threads) as pool:
             for low in range(0, self.rows, rows):
-                part = block[: min(rows, self.rows - low)]
+                part = block[: self.rows - low]
                 self._fill(pool, low, part)
                 yield low, part
+        self._used[:] = [block]
 
     def _whole(self) -> np.ndarray:
         if not self._held:

@@ -64,6 +64,30 @@ def test_what_is_small_is_read_once(tmp_path: Path, matrix: np.ndarray) -> None:
         list(large.blocks(50))
 
 
+def test_passes_one_after_the_other_share_their_memory(tmp_path: Path, matrix: np.ndarray) -> None:
+    """Passes at the same time do not, nor one with larger blocks; given back, the memory is not used again."""
+    source = FlatVectors.open(segments(tmp_path, matrix, 40))
+
+    def at(rows: int) -> int:
+        return {block.__array_interface__["data"][0] for _, block in source.blocks(rows)}.pop()
+
+    assert at(30) == at(30)
+    for (low, outer), (_, inner) in zip(source.blocks(30), source.blocks(30), strict=True):
+        assert not np.shares_memory(outer, inner)
+        np.testing.assert_array_equal(outer, matrix[low : low + 30].astype(np.float32))
+    assert sum(len(block) for _, block in source.blocks(50)) == 103
+    *_, (_, kept) = source.blocks(50)
+    source.release()
+    assert not any(np.shares_memory(kept, block) for _, block in source.blocks(50))
+
+
+@pytest.mark.parametrize("numbers", [[7], list(range(0, 103, 2))])
+def test_rows_of_what_is_kept_are_taken_from_it(tmp_path: Path, matrix: np.ndarray, numbers: list[int]) -> None:
+    """Also before the first pass: many read the whole matrix once, few are read alone."""
+    source = FlatVectors.open(segments(tmp_path, matrix, 40), hold=103)
+    np.testing.assert_array_equal(source.take(np.array(numbers)), matrix[numbers].astype(np.float32))
+
+
 def test_a_file_that_lost_its_end_is_an_error(tmp_path: Path, matrix: np.ndarray) -> None:
     paths = segments(tmp_path, matrix, 40)
     source = FlatVectors.open(paths)

@@ -89,6 +89,18 @@ def test_all_lists_give_exactly_what_exact_search_gives(similarity: str) -> None
         assert np.array_equal(mine, theirs)
 
 
+@pytest.mark.parametrize("together", [1, 7, 64])
+def test_queries_are_settled_by_ranges(monkeypatch: pytest.MonkeyPatch, together: int) -> None:
+    """However many at once: also where the last range is short, and where a pass settles again and again."""
+    lists, matrix = listed("cosine")
+    queries = queries_of("cosine")
+    whole = search_lists(queries, lists, cut(matrix, 6000), DEPTH, "cosine", 20)
+    monkeypatch.setattr("negmine.retrieval.lists._SETTLED", together)
+    found = search_lists(queries, lists, cut(matrix, 90), DEPTH, "cosine", 20)
+    for mine, theirs in zip((found.query, found.passage), (whole.query, whole.passage), strict=True):
+        assert np.array_equal(mine, theirs)
+
+
 @settings(max_examples=15, deadline=None)
 @given(block=st.integers(37, 6000), threads=st.integers(1, 3), batch=st.integers(1, 70))
 def test_blocks_threads_and_batches_change_nothing(block: int, threads: int, batch: int) -> None:
