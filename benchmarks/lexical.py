@@ -21,10 +21,10 @@ import numpy as np
 import Stemmer
 
 import negmine
+from negmine.remote.opening import open_run
 from negmine.stages.base import Run
 from negmine.stages.lexical import LexicalSearch
 from negmine.stages.texts import StandingTable, passage_texts
-from negmine.store.opening import open_run
 from negmine.text import DEFAULT_TEMPLATE, Template
 
 K = 100

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from negmine.config import Config
 from negmine.config.mining import DENSE
 from negmine.errors import UsageError
+from negmine.remote.steady import steady
 from negmine.selection.verdicts import explanation, reference_scores
 from negmine.stages.base import Run
 from negmine.stages.final import final_reads, final_stage
@@ -23,7 +24,6 @@ from negmine.stages.scored import positive_scores
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.files import read_json
 from negmine.store.manifest import Manifest
-from negmine.store.steady import steady
 from negmine.store.tables import iter_batches, rows_with, to_numpy
 from negmine.store.workdir import WorkDir
 from negmine.text import Template

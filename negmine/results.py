@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from negmine.config import Config
 from negmine.errors import ArtifactError
+from negmine.remote.opening import open_folder, open_run
 from negmine.stages.final import final_stage, final_stage_of
-from negmine.store.opening import open_folder, open_run
 from negmine.store.tables import read_columns
 
 

@@ -17,6 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("web",),
     ("schemas", "config", "selection", "retrieval", "encoders", "scoring"),
     ("store", "readers", "writers", "training"),
+    ("remote",),
     ("labelling",),
     ("stages",),
     ("executors", "figures"),

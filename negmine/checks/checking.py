@@ -12,9 +12,9 @@ from negmine.config.checking import ChecksConfig
 from negmine.errors import ArtifactError, ConfigError, InputError, StaleError, UsageError
 from negmine.pipeline import status
 from negmine.quality import stored_audit
+from negmine.remote.opening import open_run
 from negmine.stages.final import final_stage
 from negmine.store.files import read_json
-from negmine.store.opening import open_run
 from negmine.store.workdir import WorkDir
 
 Verdict = Literal["passed", "failed", "skipped"]

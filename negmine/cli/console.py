@@ -73,7 +73,7 @@ class Console:
 
     def error(self, error: NegmineError) -> None:
         """One line with cause, place and next step; then the offending line of a file, if any."""
-        from negmine.store.remote import redacted
+        from negmine.remote.stores import redacted
 
         text = str(error)
         if error.hint is None and error.exit_code in _NEXT:

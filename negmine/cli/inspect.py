@@ -15,7 +15,7 @@ from negmine.cli.outcomes import outcome
 
 if TYPE_CHECKING:
     from negmine.config import Config
-    from negmine.store.shelf import RemoteFolder
+    from negmine.remote.shelf import RemoteFolder
 
 T = TypeVar("T")
 Calibrate = Annotated[bool, typer.Option("--calibrate", help="Measure the machine's speed again.")]

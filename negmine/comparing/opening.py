@@ -11,13 +11,13 @@ from typing import TypeVar
 from negmine.config import Config, load_config
 from negmine.errors import ArtifactError, UsageError
 from negmine.pipeline import status
+from negmine.remote.opening import open_folder, open_run
+from negmine.remote.steady import steady
+from negmine.remote.stores import is_url, redacted
 from negmine.stages import STAGES
 from negmine.stages.final import final_stage, final_stage_of
 from negmine.store.files import read_json
 from negmine.store.manifest import Manifest
-from negmine.store.opening import open_folder, open_run
-from negmine.store.remote import is_url, redacted
-from negmine.store.steady import steady
 from negmine.store.workdir import MANIFEST, WorkDir
 
 T = TypeVar("T")

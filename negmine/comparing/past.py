@@ -13,11 +13,11 @@ from typing import Any
 from negmine.config import Config, config_from_dict
 from negmine.errors import ArtifactError, ConfigError, UsageError
 from negmine.pipeline.recording import HISTORY, Entry, history
+from negmine.remote.objects import Objects
+from negmine.remote.opening import open_run
+from negmine.remote.stores import is_url, redacted
 from negmine.stages.final import final_stage
 from negmine.store.manifest import Manifest
-from negmine.store.objects import Objects
-from negmine.store.opening import open_run
-from negmine.store.remote import is_url, redacted
 from negmine.store.workdir import MANIFEST
 
 _EVALUATION = "evaluate/result.json"

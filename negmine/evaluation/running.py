@@ -18,15 +18,15 @@ from negmine.evaluation.metrics import MAIN, METRICS, measures_library
 from negmine.evaluation.results import Evaluation, arm_result, as_metrics, comparisons, recovered
 from negmine.evaluation.split import SIDES, TEST
 from negmine.pipeline.events import Reporter, Silent
+from negmine.remote.opening import open_run
+from negmine.remote.steady import steady
+from negmine.remote.stores import is_url
 from negmine.stages import STAGES
 from negmine.stages.base import Run
 from negmine.stages.filter.loading import queries_of
 from negmine.stages.final import final_stage, final_stage_of
 from negmine.store.files import read_json, replacing, write_json
 from negmine.store.manifest import Manifest
-from negmine.store.opening import open_run
-from negmine.store.remote import is_url
-from negmine.store.steady import steady
 from negmine.store.tables import TableWriter
 from negmine.store.workdir import WorkDir
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from negmine.remote.publishing import Published
 from negmine.store.manifest import Manifest
-from negmine.store.publishing import Published
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any
 
 from negmine.config import Config
 from negmine.errors import ArtifactError
+from negmine.remote.stores import redacted
 from negmine.store.files import read_json
 from negmine.store.manifest import Manifest, differences
-from negmine.store.remote import redacted
 from negmine.store.workdir import WorkDir
 
 HISTORY = "history.jsonl"

@@ -19,13 +19,13 @@ from negmine.executors import Executor, engine
 from negmine.pipeline.events import Reporter, RunResult, Silent, StageResult
 from negmine.pipeline.recording import record
 from negmine.pipeline.states import StageStatus, made_from, stage_status
+from negmine.remote.fetching import fetch_inputs
+from negmine.remote.opening import open_run
+from negmine.remote.publishing import Destination
 from negmine.stages import STAGES, Stage, stages_of
 from negmine.stages.base import Job, Task
-from negmine.store.fetching import fetch_inputs
 from negmine.store.files import link_or_copy
 from negmine.store.manifest import Manifest, Part, Receipt, differences, digest_of
-from negmine.store.opening import open_run
-from negmine.store.publishing import Destination
 from negmine.store.usage import peak_rss_bytes, reset_peak_rss
 from negmine.store.workdir import Pending, WorkDir, damaged
 

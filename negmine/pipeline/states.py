@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 from negmine.config import Config, all_keys, get
 from negmine.errors import ArtifactError, NegmineError
+from negmine.remote.fetching import fetch_inputs, unused
+from negmine.remote.opening import open_run
+from negmine.remote.stores import Tell
 from negmine.schemas import SCHEMA_VERSION
 from negmine.stages import Stage, stages_of
 from negmine.stages.base import Job
-from negmine.store.fetching import fetch_inputs, unused
 from negmine.store.manifest import Manifest, differences, digest_of
-from negmine.store.opening import open_run
-from negmine.store.remote import Tell
 from negmine.store.workdir import WorkDir
 
 State = Literal["current", "stale", "partial", "missing", "damaged"]

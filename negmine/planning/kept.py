@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from negmine.remote.opening import cache_folder
 from negmine.store.files import write_json
 from negmine.store.manifest import digest_of
-from negmine.store.opening import cache_folder
 
 _LIBRARIES = ("negmine", "numpy", "pyarrow", "faiss-cpu", "sentence-transformers", "transformers", "torch")
 

@@ -31,12 +31,12 @@ from negmine.planning.workload import (
     not_embedded,
     read_model,
 )
+from negmine.remote.fetching import fetch_inputs
+from negmine.remote.opening import open_run
 from negmine.stages import stages_of
 from negmine.stages.base import Job
 from negmine.stages.embed.encoding import EncoderSource, encoder_identity, model_folder, sources
-from negmine.store.fetching import fetch_inputs
 from negmine.store.manifest import digest_of
-from negmine.store.opening import open_run
 from negmine.store.workdir import WorkDir
 
 _RETAINED = 0.35

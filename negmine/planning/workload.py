@@ -19,6 +19,7 @@ from negmine.errors import NegmineError
 from negmine.readers import LABEL_FORMATS, BadRows, read_corpus, read_qrels, read_queries
 from negmine.readers.shards import read_each
 from negmine.readers.vectors import open_vectors
+from negmine.remote.fetching import input_file
 from negmine.selection.chunking import cut
 from negmine.stages.base import Job
 from negmine.stages.embed.earlier import EarlierVectors, text_digests
@@ -27,7 +28,6 @@ from negmine.stages.ingest.files import Files
 from negmine.stages.ingest.sources import Source
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.stages.vectors import fact_of
-from negmine.store.fetching import input_file
 from negmine.store.manifest import Manifest
 from negmine.store.tables import iter_batches, to_numpy
 from negmine.text import Template

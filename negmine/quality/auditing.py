@@ -17,14 +17,14 @@ from negmine.labelling.sheet import Drawn, Judged, check_sheet, read_sheet, writ
 from negmine.quality.design import RANK_BANDS, allocation, draw, draw_keys, rank_band, sheet_order, strata
 from negmine.quality.estimating import Rate, new_queries_interval, stratified_rate
 from negmine.quality.population import Population, drawn, population, unknown_ids
+from negmine.remote.opening import open_run
+from negmine.remote.steady import steady
+from negmine.remote.stores import is_url
 from negmine.stages.base import Run
 from negmine.stages.final import final_reads, final_stage
 from negmine.stages.judge import Judges, Question, Said
 from negmine.store.files import read_json, write_json
 from negmine.store.manifest import Manifest
-from negmine.store.opening import open_run
-from negmine.store.remote import is_url
-from negmine.store.steady import steady
 from negmine.store.workdir import WorkDir
 
 AUDIT = "audit.json"

@@ -15,12 +15,12 @@ from negmine.config import Config
 from negmine.labelling.labels import PERSON, Label, append_labels, read_labels
 from negmine.labelling.sheet import Drawn, check_sheet, read_sheet, write_sheet
 from negmine.quality.auditing import Imported, check_ids, writing
+from negmine.remote.steady import steady
 from negmine.stages.base import Run
 from negmine.stages.final import final_reads
 from negmine.stages.judge import Judges, Preview, ids_of, looked_at, preview
 from negmine.stages.judge.setup import JUDGEMENTS
 from negmine.store.manifest import Manifest
-from negmine.store.steady import steady
 from negmine.store.workdir import WorkDir
 
 T = TypeVar("T")

@@ -15,10 +15,10 @@ from negmine.evaluation.judged import judged_pairs
 from negmine.quality.design import allocation, draw, draw_keys, strata
 from negmine.quality.estimating import Rate, stratified_rate
 from negmine.quality.population import Population, population
+from negmine.remote.steady import steady
 from negmine.stages.base import Run
 from negmine.stages.final import final_reads, final_stage
 from negmine.store.manifest import Manifest
-from negmine.store.steady import steady
 from negmine.store.workdir import WorkDir
 
 

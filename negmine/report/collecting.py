@@ -13,6 +13,9 @@ from negmine.config import Config
 from negmine.config.mining import DENSE
 from negmine.errors import ArtifactError
 from negmine.pipeline import status
+from negmine.remote.opening import open_run
+from negmine.remote.steady import steady
+from negmine.remote.stores import Tell
 from negmine.report.choosing import choose
 from negmine.report.details import Details, collect
 from negmine.report.flow import Step, steps
@@ -24,9 +27,6 @@ from negmine.stages.searching import RECALL_FILE
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.files import read_json
 from negmine.store.manifest import Manifest
-from negmine.store.opening import open_run
-from negmine.store.remote import Tell
-from negmine.store.steady import steady
 from negmine.store.workdir import WorkDir
 from negmine.sweep import Sweep, axes, sweep
 from negmine.text import Template

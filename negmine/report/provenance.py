@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from negmine.config import Config, get
+from negmine.remote.stores import redacted
 from negmine.report.snapshot import Snapshot
 from negmine.stages.account import recipe, reranker_name
 from negmine.stages.export.describing import model_name
-from negmine.store.remote import redacted
 
 
 @dataclass(frozen=True)

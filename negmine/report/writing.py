@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from negmine.config import Config
 from negmine.errors import MissingDependencyError, UsageError
+from negmine.remote.stores import Tell, is_url
 from negmine.report.collecting import collected
 from negmine.store.files import replacing
-from negmine.store.remote import Tell, is_url
 
 if TYPE_CHECKING:
     from negmine.report.collecting import Collected

@@ -19,6 +19,8 @@ from negmine.evaluation.significance import Difference, difference
 from negmine.evaluation.split import DEV, TEST
 from negmine.pipeline import Reporter, run
 from negmine.pipeline.events import Silent
+from negmine.remote.opening import open_run
+from negmine.remote.stores import is_url
 from negmine.rounds.refreshing import prepare, refresh
 from negmine.rounds.sibling import Sibling
 from negmine.rounds.training import MODEL, Checkpoint, check_trainable, experiment_on_vectors, measured, train
@@ -26,8 +28,6 @@ from negmine.rounds.writing import plain_text, write_file
 from negmine.stages.final import final_stage
 from negmine.store.files import read_json, write_json
 from negmine.store.lock import writing
-from negmine.store.opening import open_run
-from negmine.store.remote import is_url
 
 FOLDER = "loop"
 RESULT = f"{FOLDER}/result.json"

@@ -11,14 +11,14 @@ from negmine.comparing import Comparison, compare
 from negmine.config import Config
 from negmine.pipeline import Reporter, RunResult, run
 from negmine.pipeline.events import Silent
+from negmine.remote.opening import open_run
+from negmine.remote.steady import MadeFrom, steady
 from negmine.rounds.negatives import Became, became
 from negmine.rounds.sibling import Sibling, mark
 from negmine.stages import STAGES
 from negmine.stages.base import Run
 from negmine.store.files import link_or_copy, replacing
 from negmine.store.manifest import Manifest
-from negmine.store.opening import open_run
-from negmine.store.steady import MadeFrom, steady
 from negmine.store.workdir import WorkDir
 
 _SAID = ("labels.jsonl", "judgements.jsonl", "answers.jsonl")

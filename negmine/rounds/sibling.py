@@ -13,13 +13,13 @@ from negmine.config import Config, get
 from negmine.config.changing import OUT, with_values
 from negmine.config.embedding import is_local_model, is_not_on_hub
 from negmine.errors import UsageError
+from negmine.remote.opening import open_run
+from negmine.remote.stores import is_url
 from negmine.rounds.writing import beside, check_free, file_text, shown_path, text_digest, write_file
 from negmine.stages.embed.encoding import encoder_identity, model_folder
 from negmine.store.digests import DigestCache
 from negmine.store.files import read_json, write_json
 from negmine.store.manifest import digest_of
-from negmine.store.opening import open_run
-from negmine.store.remote import is_url
 
 MARK = "refresh.json"
 """In a sibling's work_dir: which run it is of, with which model, and what config file was written for it."""

@@ -17,9 +17,9 @@ from negmine.config.changing import with_values
 from negmine.errors import ConfigError
 from negmine.evaluation import Experiment, experiment_of, negatives_of
 from negmine.pipeline import Reporter
+from negmine.remote.opening import open_run
 from negmine.stages.base import Run
 from negmine.store.files import read_json, sync_folder, write_json
-from negmine.store.opening import open_run
 from negmine.training.full import check_arguments, trainer_library
 
 STAGE = "train"

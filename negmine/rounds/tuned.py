@@ -7,11 +7,11 @@ from pathlib import Path
 
 from negmine.config import Config, get
 from negmine.config.changing import with_values
+from negmine.remote.opening import open_run
 from negmine.rounds.trials import FOLDER
 from negmine.rounds.tuning import Tuning
 from negmine.rounds.writing import beside, check_free, file_text, text_digest, write_file
 from negmine.store.files import read_json, write_json
-from negmine.store.opening import open_run
 
 _SUFFIX = "tuned"
 

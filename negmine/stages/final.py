@@ -7,7 +7,7 @@ What filter found about the labels, and what it calibrated, stays in filter's fi
 from __future__ import annotations
 
 from negmine.config import Config
-from negmine.store.steady import MadeFrom
+from negmine.remote.steady import MadeFrom
 from negmine.store.workdir import WorkDir
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from negmine.config import Config
 from negmine.errors import UsageError
+from negmine.remote.steady import steady
 from negmine.selection.reuse import over_claimed
 from negmine.selection.verdicts import KEPT, Rules, Survivors, decide, reason_names, survivors
 from negmine.stages import STAGES
@@ -18,7 +19,6 @@ from negmine.stages.base import Run
 from negmine.stages.filter.calibrating import Calibration, calibrated, rules_of
 from negmine.stages.filter.fill import random_wanted
 from negmine.store.manifest import Manifest
-from negmine.store.steady import steady
 from negmine.store.workdir import WorkDir
 from negmine.sweep.grid import Axis, Setting, settings
 from negmine.sweep.sample import MOST_QUERIES, Sample

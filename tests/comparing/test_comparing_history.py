@@ -17,7 +17,7 @@ from negmine.config import Config
 from negmine.errors import ArtifactError, UsageError
 from negmine.pipeline import running
 from negmine.pipeline.recording import HISTORY, history
-from negmine.store.opening import open_run
+from negmine.remote.opening import open_run
 from negmine.store.workdir import WorkDir
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from negmine.planning import kept as module
 from negmine.planning.kept import kept
-from negmine.store.opening import cache_folder
+from negmine.remote.opening import cache_folder
 
 
 class Measuring:

@@ -21,8 +21,8 @@ from negmine.planning import plan
 from negmine.planning import reranking as planned
 from negmine.planning.pace import Pace
 from negmine.planning.reranking import known_pairs
+from negmine.remote.opening import open_run
 from negmine.stages import stages_of
-from negmine.store.opening import open_run
 
 DOCUMENTS, QUERIES = 60, 10
 

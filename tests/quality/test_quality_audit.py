@@ -13,8 +13,8 @@ import negmine
 from negmine.config import Config
 from negmine.errors import ArtifactError, InputError, UsageError
 from negmine.quality import audit, export_sheet, import_sheet, simulate, stored_audit
+from negmine.remote.opening import open_run
 from negmine.results import read_negatives
-from negmine.store.opening import open_run
 
 
 @pytest.fixture

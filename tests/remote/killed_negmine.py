@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from negmine.store.publishing import Destination
+from negmine.remote.publishing import Destination
 
 _copy = Destination._copy
 _left = [int(os.environ["KILL_AT"])]

@@ -10,8 +10,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
 from slow_negmine import pretend
 
-from negmine.store import objects
-from negmine.store.objects import Objects
+from negmine.remote import objects
+from negmine.remote.objects import Objects
 
 _send = Objects.send
 _left = [int(os.environ["KILL_AT"])]

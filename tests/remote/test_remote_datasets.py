@@ -17,7 +17,7 @@ from negmine.config import Config, load_config
 from negmine.errors import InputError, MissingDependencyError
 from negmine.pipeline import clean, leftovers, run, status
 from negmine.planning import plan
-from negmine.store.fetching import dataset_files, fetch_inputs
+from negmine.remote.fetching import dataset_files, fetch_inputs
 
 Texts = dict[str, str]
 

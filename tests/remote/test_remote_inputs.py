@@ -23,10 +23,10 @@ from negmine.config import Config, load_config
 from negmine.errors import InputError, MissingDependencyError
 from negmine.pipeline import clean, leftovers, run, status
 from negmine.planning import plan
-from negmine.store import fetching
-from negmine.store.fetching import fetch_inputs, input_file
+from negmine.remote import fetching
+from negmine.remote.fetching import fetch_inputs, input_file
+from negmine.remote.stores import Fetched, redacted, stamp
 from negmine.store.manifest import Manifest
-from negmine.store.remote import Fetched, redacted, stamp
 
 FILES = {
     "data.pairs": "pairs.jsonl",

@@ -18,9 +18,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 from negmine.config import load_config
 from negmine.errors import LockedError
 from negmine.pipeline import run
-from negmine.store import held, objects
-from negmine.store.held import holding
-from negmine.store.objects import Objects
+from negmine.remote import held, objects
+from negmine.remote.held import holding
+from negmine.remote.objects import Objects
 
 URL = "memory://shelf/run"
 

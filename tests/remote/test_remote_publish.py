@@ -18,7 +18,7 @@ from small_run import environment
 from negmine.config import load_config
 from negmine.errors import ConfigError, InputError, MissingDependencyError
 from negmine.pipeline import RunResult, run
-from negmine.store.publishing import Destination
+from negmine.remote.publishing import Destination
 
 TO_MEMORY = "publish=memory://shelf/set"
 KILLED = Path(__file__).parent / "killed_negmine.py"

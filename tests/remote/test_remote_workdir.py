@@ -19,8 +19,8 @@ from negmine.errors import ArtifactError, ConfigError, InputError
 from negmine.explain import explain, random_ids
 from negmine.pipeline import RunResult, clean, leftovers, run, status
 from negmine.planning import plan
-from negmine.store import objects
-from negmine.store.opening import local_folder
+from negmine.remote import objects
+from negmine.remote.opening import local_folder
 from negmine.sweep import axes, sweep
 
 URL = "memory://shelf/run"
@@ -460,7 +460,7 @@ def test_a_store_that_cannot_copy_or_create_is_good_enough(
 
     monkeypatch.setattr(MemoryFileSystem, "cp_file", refuse)
     monkeypatch.setattr(objects, "_EXCLUSIVE", set())
-    monkeypatch.setattr("negmine.store.held._READ_BACK_SECONDS", 0.0)
+    monkeypatch.setattr("negmine.remote.held._READ_BACK_SECONDS", 0.0)
     go(config)
     assert run_files(download(memory, URL, tmp_path / "there")) == run_files(local_run(config))
 

@@ -20,12 +20,12 @@ from planted import COPIES, TOPICS, make_run
 import negmine
 from negmine.config import Config, load_config
 from negmine.evaluation import TEST, TRAIN, Experiment, Outcome
+from negmine.remote.opening import open_run
 from negmine.rounds import trials as trials_module
 from negmine.rounds.space import DEFAULT, Candidate
 from negmine.rounds.trials import Trials
 from negmine.rounds.tuning import Tuning, tune
 from negmine.stages.base import Run
-from negmine.store.opening import open_run
 from negmine.sweep.evaluating import decided
 from negmine.sweep.sample import Sample
 

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from negmine.config import Config
 from negmine.errors import InputError, Where
 from negmine.readers.vectors import VectorSource, open_vectors
+from negmine.remote.fetching import input_file
 from negmine.stages.base import Job
 from negmine.stages.texts import standing_rows
-from negmine.store.fetching import input_file
 from negmine.store.tables import read_columns, to_numpy
 
 _BLOCK = 16_384

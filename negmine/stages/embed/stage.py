@@ -21,6 +21,7 @@ from negmine.config import Config
 from negmine.encoders.base import Measuring, SparseVectors, TextError
 from negmine.encoders.endpoint import EndpointEncoder
 from negmine.errors import InputError
+from negmine.remote.fetching import input_file
 from negmine.stages.base import Job, Stage, Task, ranges
 from negmine.stages.embed.earlier import EarlierVectors, text_digests
 from negmine.stages.embed.encoding import (
@@ -40,7 +41,6 @@ from negmine.stages.embed.sparse import publish_sparse, sparse_joined, text_colu
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.stages.vectors import fact_of
 from negmine.store.digests import DigestCache
-from negmine.store.fetching import input_file
 from negmine.store.manifest import Receipt, output_digest
 from negmine.store.tables import TableWriter
 from negmine.text import Template

@@ -13,8 +13,8 @@ from negmine.errors import ConfigError
 from negmine.readers import collection_files
 from negmine.readers.files import Found, check_one_kind, natural, table_files
 from negmine.readers.lines import check_file, is_blank
-from negmine.store.fetching import dataset_files, input_files, input_folder, is_glob, named_inside
-from negmine.store.remote import is_url, redacted
+from negmine.remote.fetching import dataset_files, input_files, input_folder, is_glob, named_inside
+from negmine.remote.stores import is_url, redacted
 
 _KEYS = ("corpus", "pairs", "queries", "qrels")
 

@@ -17,12 +17,12 @@ from negmine.readers.bad_rows import BadRows
 from negmine.readers.fields import missing_column
 from negmine.readers.files import table_files
 from negmine.readers.rows import RowFile
+from negmine.remote.fetching import input_files
+from negmine.remote.stores import is_url
 from negmine.selection.identity import DigestIndex, digest_array
 from negmine.stages.ingest.documents import Corpus
 from negmine.stages.ingest.labels import Labels, Queries
 from negmine.stages.ingest.places import Places
-from negmine.store.fetching import input_files
-from negmine.store.remote import is_url
 from negmine.text import BLANK, text_digest
 
 _KEY = "data.eval_guard.files"

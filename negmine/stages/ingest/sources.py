@@ -22,9 +22,9 @@ from negmine.readers.recognise import (
     try_look,
 )
 from negmine.readers.shards import read_each
+from negmine.remote.fetching import input_folder
 from negmine.stages.ingest.documents import Documents
 from negmine.stages.ingest.files import Files, named
-from negmine.store.fetching import input_folder
 
 
 @dataclass(frozen=True)

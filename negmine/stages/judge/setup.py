@@ -10,9 +10,9 @@ from typing import Any
 from negmine.config import Config
 from negmine.config.judging import JudgeConfig, JudgeEndpointConfig
 from negmine.errors import ConfigError, InputError
+from negmine.remote.fetching import input_file
 from negmine.scoring.chat import Chat, Settings
 from negmine.scoring.judge_prompts import Prompts, shipped_prompt
-from negmine.store.fetching import input_file
 from negmine.web.keys import api_key
 
 JUDGEMENTS = "judgements.jsonl"

@@ -21,9 +21,9 @@ from negmine.errors import InputError, Where
 from negmine.readers.bad_rows import BadRows
 from negmine.readers.lines import is_compressed
 from negmine.readers.runs import RunBatch, read_run
+from negmine.remote.fetching import input_file
 from negmine.selection.depth import within_depth
 from negmine.stages.base import Job
-from negmine.store.fetching import input_file
 from negmine.store.tables import TableWriter, read_columns, rows_between, to_numpy
 
 RUNS_FILE = "runs.parquet"

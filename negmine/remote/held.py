@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from negmine.errors import InputError, LockedError
-from negmine.store.objects import Objects
+from negmine.remote.objects import Objects
 
 _FOLDER = ".locks"
 _BEAT_SECONDS = 30.0

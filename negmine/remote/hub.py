@@ -14,8 +14,8 @@ from typing import Any
 
 from negmine.config.datasets import DatasetConfig
 from negmine.errors import ArtifactError, InputError, MissingDependencyError, NegmineError, nearest
+from negmine.remote.stores import Fetched, Tell, redacted
 from negmine.store.files import read_json, write_json
-from negmine.store.remote import Fetched, Tell, redacted
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 _SHOWN = 300  # characters of what the library said

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from negmine.errors import ArtifactError, InputError
+from negmine.remote.objects import Objects
 from negmine.store.digests import file_digest
 from negmine.store.manifest import Manifest, Part, Receipt
-from negmine.store.objects import Objects
 from negmine.store.workdir import MANIFEST, RECEIPTS
 
 PENDING = ".pending"

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from negmine.errors import InputError
+from negmine.remote.objects import WITHOUT_FOLDERS
+from negmine.remote.stores import Store, Tell, size_of
 from negmine.store.files import replacing
 from negmine.store.manifest import Manifest
-from negmine.store.objects import WITHOUT_FOLDERS
-from negmine.store.remote import Store, Tell, size_of
 from negmine.store.workdir import MANIFEST, WorkDir
 
 _NAMES = ".negmine-publishing.json"

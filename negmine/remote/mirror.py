@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from negmine.errors import ArtifactError, ConfigError, InputError, LockedError
+from negmine.remote.held import HeldLock, holding
+from negmine.remote.objects import Objects
+from negmine.remote.shelf import PENDING, RemoteFolder, Shelf, stage_of
+from negmine.remote.stores import Fetched, Tell, size_of, without_password
 from negmine.store.files import read_json, replacing, write_json
-from negmine.store.held import HeldLock, holding
 from negmine.store.lock import writing
 from negmine.store.manifest import Manifest, Part, Receipt
-from negmine.store.objects import Objects
-from negmine.store.remote import Fetched, Tell, size_of, without_password
-from negmine.store.shelf import PENDING, RemoteFolder, Shelf, stage_of
 from negmine.store.workdir import MANIFEST, Pending, WorkDir, damaged, problem
 
 _MARK = ".mirror.json"

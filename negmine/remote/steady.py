@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from negmine.config import Config
 from negmine.errors import ArtifactError
+from negmine.remote.opening import open_run
 from negmine.store.manifest import Manifest
-from negmine.store.opening import open_run
 from negmine.store.workdir import WorkDir
 
 T = TypeVar("T")

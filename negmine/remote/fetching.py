@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from negmine.config import Config, get
 from negmine.errors import ArtifactError, InputError, nearest
+from negmine.remote.hub import LoadedDataset
+from negmine.remote.stores import Fetched, Store, Tell, is_url, redacted, size_of, stamp, without_password
 from negmine.store.files import read_json, replacing, write_json
-from negmine.store.hub import LoadedDataset
-from negmine.store.remote import Fetched, Store, Tell, is_url, redacted, size_of, stamp, without_password
 
 _FOLDER = "data.path"
 _KEYS = (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from negmine.config import Config
 from negmine.errors import ConfigError
-from negmine.store.mirror import MirroredWorkDir
-from negmine.store.remote import Tell, is_url, without_password
+from negmine.remote.mirror import MirroredWorkDir
+from negmine.remote.stores import Tell, is_url, without_password
 from negmine.store.workdir import WorkDir
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from negmine.errors import NegmineError
+from negmine.remote.stores import Store, Tell, is_passing, size_of
 from negmine.store.files import replacing
-from negmine.store.remote import Store, Tell, is_passing, size_of
 
 T = TypeVar("T")
 Item = TypeVar("Item")
