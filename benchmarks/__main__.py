@@ -3,6 +3,7 @@
     python -m benchmarks              # half an hour on two idle cores
     python -m benchmarks --full       # the large sizes, hours, and 20 GB of disk
     python -m benchmarks --tiny       # only whether all of them run; prints the results
+    python -m benchmarks mining       # some of them; what the others said last stays
 
 `benchmarks.quality`, `hybrid`, `lexical` and `formats` need collections and are run apart.
 """
@@ -13,6 +14,7 @@ import argparse
 import datetime
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import time
@@ -70,18 +72,36 @@ def _run(words: str, folder: Path) -> tuple[str, bool]:
     command = ["-m", f"benchmarks.{module}", *arguments]
     own = folder / module if module == "executors" else folder
     print(f"python {' '.join(command)}", file=sys.stderr, flush=True)
-    started = time.perf_counter()
+    started, load = time.perf_counter(), os.getloadavg()[0]
     where = ["--folder", str(own.absolute())]
     done = subprocess.run([sys.executable, *command, *where], check=False, capture_output=True, text=True)
     seconds = time.perf_counter() - started
-    text = f"`python {' '.join(command)}` ({seconds:.0f} s)\n\n{done.stdout.strip()}"
+    text = f"({datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {seconds:.0f} s, load before it {load:.1f})\n\n"
+    text += done.stdout.strip()
     if done.returncode:
         text += f"\n\nIt failed:\n\n```text\n{done.stderr.strip()[-2000:]}\n```"
     return text, not done.returncode
 
 
+def _sections(text: str) -> dict[str, str]:
+    """What a file of results says of each command."""
+    parts = re.split(r"^`python -m benchmarks\.(.+)` ", text, flags=re.MULTILINE)
+    return {words: said.strip() for words, said in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def _as_text(sections: dict[str, str]) -> str:
+    """The file: the commands in the order of the tables above."""
+    head = (
+        f"# Results\n\nMade by `python -m benchmarks`. {machine()}.\n\nArms take turns, each in a process of its own;"
+        " ratios are medians of the ratios round by round. CPU seconds are those of the process itself."
+    )
+    known = [words for words in dict.fromkeys([*USUAL, *FULL, *TINY]) if words in sections]
+    return "\n\n".join([head, *(f"`python -m benchmarks.{words}` {sections[words]}" for words in known)]) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="such as mining or margins; all where none is named")
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks"))
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--full", action="store_true")
@@ -90,21 +110,17 @@ def main() -> None:
     chosen = FULL if args.full else TINY if args.tiny else USUAL
     if importlib.util.find_spec("ray") is None:
         chosen = tuple(words for words in chosen if words.split()[0] not in _RAY)
-    load = os.getloadavg()[0]
-    parts, good = [], True
+    if unknown := set(args.names) - {words.split()[0] for words in chosen}:
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
+    chosen = tuple(words for words in chosen if not args.names or words.split()[0] in args.names)
+    found, good = {}, True
     for words in chosen:
-        text, succeeded = _run(words, args.folder)
-        parts.append(text)
+        found[words], succeeded = _run(words, args.folder)
         good &= succeeded
-    head = (
-        f"# Results\n\n`python -m benchmarks{' --full' * args.full}`, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}."
-        f" {machine()}. Load of the machine at the start: {load:.1f}.\n\nArms take turns, each in a process of its own;"
-        " ratios are medians of the ratios round by round. CPU seconds are those of the process itself."
-    )
-    text = "\n\n".join([head, *parts]) + "\n"
     if not args.tiny:
-        _RESULTS.write_text(text, "utf-8")
-    print(text)
+        before = _sections(_RESULTS.read_text("utf-8")) if _RESULTS.exists() else {}
+        _RESULTS.write_text(_as_text(before | found), "utf-8")
+    print(_as_text(found))
     sys.exit(not good)
 
 

@@ -20,7 +20,6 @@ from negmine.encoders.base import TextError
 from negmine.errors import ConfigError
 from negmine.web.addresses import address
 from negmine.web.answers import RefusedError, ServerError
-from negmine.web.client import Client
 from negmine.web.refusals import config_error
 
 BYTES_PER_TOKEN = 3
@@ -53,6 +52,8 @@ class EndpointEncoder:
     """An ``Encoder`` over HTTP. ``close`` ends its connections."""
 
     def __init__(self, settings: Settings) -> None:
+        from negmine.web.client import Client  # an event loop, which most commands need not
+
         self._settings = settings
         self._dimension = settings.dimensions
         self._client = Client(

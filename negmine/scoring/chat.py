@@ -12,7 +12,6 @@ from negmine.errors import ConfigError
 from negmine.scoring.judge_answers import SCHEMA
 from negmine.web.addresses import address
 from negmine.web.answers import RefusedError
-from negmine.web.client import Client
 from negmine.web.refusals import config_error
 
 T = TypeVar("T")
@@ -47,6 +46,8 @@ class Chat:
     """
 
     def __init__(self, settings: Settings) -> None:
+        from negmine.web.client import Client  # an event loop, which most commands need not
+
         self._settings = settings
         self._client = Client(
             address(settings.url, "/chat/completions"),

@@ -17,7 +17,6 @@ import numpy as np
 from negmine.scoring.base import PairError
 from negmine.web.addresses import address
 from negmine.web.answers import RefusedError, ServerError
-from negmine.web.client import Client
 from negmine.web.refusals import config_error
 
 
@@ -41,6 +40,8 @@ class EndpointScorer:
     """A ``Scorer`` over HTTP. ``close`` ends its connections."""
 
     def __init__(self, settings: Settings) -> None:
+        from negmine.web.client import Client  # an event loop, which most commands need not
+
         self._settings = settings
         self._client = Client(
             address(settings.url, "/rerank", "" if settings.style == "tei" else "/v1"),
