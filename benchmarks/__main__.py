@@ -35,21 +35,21 @@ USUAL = (
     "approximate --passages 300000 --queries 20000 --rounds 2",
     "embedding --texts 600 --documents 2000 --rounds 2",
     "planning demo texts 20000x2000x384",
-    "executors --stage mine --passages 100000 --queries 16000 --rounds 2",
+    "executors --stage mine --passages 100000 --queries 16000 --rounds 3",
     "executors --stage embed --passages 600 --rounds 2",
 )
 FULL = (
     "startup",
-    "mining",
-    "mining --passages 1000000 --queries 5000 --rounds 3 --no-peers",
-    "margins",
+    "mining --rounds 5",
+    "mining --passages 1000000 --queries 5000 --rounds 5 --no-peers",
+    "margins --rounds 5",
     "margins --passages 1000000 --queries 5000 --rounds 3 --no-default-path",
     "scaling --half --rounds 2",
-    "approximate",
-    "embedding",
+    "approximate --rounds 2",
+    "embedding --texts 1500 --documents 20000 --rounds 1",
     "reranking --layers 2 --queries 40 --rounds 2",
     "planning",
-    "executors --stage mine",
+    "executors --stage mine --passages 100000 --queries 16000 --rounds 3",
     "executors --stage embed",
 )
 TINY = (
