@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import Parameters, Problem, assert_same, our_rows, range_max_of, scored_problem, their_rows
@@ -86,6 +87,7 @@ def test_random_negatives_are_drawn_from_the_references_eligible(
         assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.slow
 @settings(SAMPLING, max_examples=25)
 @given(problems(), parameter_sets("random"))
 def test_every_eligible_passage_can_be_drawn(problem: Problem, parameters: Parameters) -> None:

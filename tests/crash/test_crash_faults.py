@@ -74,10 +74,11 @@ def fails(config: Config, call: str, at: int) -> bool:
 @pytest.mark.parametrize(
     ("call", "step"),
     [
-        ("replace", 1),
+        ("replace", 3),
         ("rename", 1),
-        ("fsync", 5),
+        ("fsync", 7),
         ("write", 3),
+        pytest.param("replace", 1, marks=pytest.mark.slow),
         pytest.param("fsync", 1, marks=pytest.mark.slow),
         pytest.param("write", 1, marks=pytest.mark.slow),
     ],
