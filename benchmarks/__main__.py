@@ -110,8 +110,9 @@ def main() -> None:
     chosen = FULL if args.full else TINY if args.tiny else USUAL
     if importlib.util.find_spec("ray") is None:
         chosen = tuple(words for words in chosen if words.split()[0] not in _RAY)
-    if unknown := set(args.names) - {words.split()[0] for words in chosen}:
-        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
+    known = list(dict.fromkeys(words.split()[0] for words in chosen))
+    if unknown := sorted(set(args.names) - set(known)):
+        parser.error(f"of this size there is no {', '.join(unknown)}; there are {', '.join(known)}")
     chosen = tuple(words for words in chosen if not args.names or words.split()[0] in args.names)
     found, good = {}, True
     for words in chosen:

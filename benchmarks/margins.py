@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data import collection, config_of
-from benchmarks.measure import alternate, report_seconds, table
+from benchmarks.measure import alternate, import_all, report_seconds, table
 from benchmarks.mining import peer
 
 _MARGIN = 0.1
@@ -34,13 +34,11 @@ def measure(home: Path, which: str, k: int) -> None:
     """One measured process."""
     if which in _RULES:
         import matplotlib.backends.backend_agg
-        import matplotlib.figure  # noqa: F401  # imports are not measured
-        import pyarrow
+        import matplotlib.figure  # noqa: F401  # for the picture of the card
 
         import negmine
-        from negmine.stages import export, filter  # noqa: A004, F401
 
-        pyarrow.array([0])  # looks for pandas
+        import_all()
         config = negmine.config_from_dict(_config(home, k, _RULES[which]))
         for name in ("filter", "export"):
             shutil.rmtree(home / "margins" / name, ignore_errors=True)

@@ -35,6 +35,16 @@ def alternate(commands: dict[str, Sequence[str]], rounds: int) -> dict[str, list
     return found
 
 
+def import_all() -> None:
+    """In a measured process: import what the stages would, which is not measured."""
+    import faiss  # noqa: F401
+    import pyarrow.parquet
+
+    import negmine.stages  # noqa: F401
+
+    pyarrow.array([0])  # with its first array it imports pandas, where that is installed
+
+
 def report_seconds(work: Callable[[], None]) -> None:
     """In a measured process: do ``work`` and print what it took."""
     started, cpu = time.perf_counter(), time.process_time()

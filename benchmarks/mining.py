@@ -18,20 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.data import collection, config_of
-from benchmarks.measure import alternate, report_seconds, table
+from benchmarks.measure import alternate, import_all, report_seconds, table
 
 
 def measure(home: Path, which: str, k: int) -> None:
     """One measured process."""
     if which == "negmine mine":
-        import faiss  # imports are not measured
-        import pyarrow.parquet
-
-        pyarrow.array([0])  # looks for pandas
-
         import negmine
-        from negmine.stages import mine, searching  # noqa: F401
 
+        import_all()
         config = negmine.config_from_dict(config_of(home, home / "run", mine={"k": k}))
         shutil.rmtree(home / "run" / "mine", ignore_errors=True)
         report_seconds(lambda: negmine.run(config, until="mine", only=True) and None)

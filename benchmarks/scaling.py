@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.approximate import text_like
 from benchmarks.data import config_of
-from benchmarks.measure import machine, report_seconds
+from benchmarks.measure import import_all, machine, report_seconds
 
 _FROM = 100_000
 """Passages from which on time and memory must be flat."""
@@ -35,12 +35,9 @@ def _config(home: Path, k: int, limit: str, dtype: str) -> dict[str, object]:
 
 def measure(home: Path, stage: str, k: int, limit: str, dtype: str) -> None:
     """One measured process: the stages up to ``index``, or ``mine`` alone."""
-    import faiss  # noqa: F401  imports are not measured
-    import pyarrow.parquet  # noqa: F401
-
     import negmine
-    from negmine.stages import mine, searching  # noqa: F401
 
+    import_all()
     config = negmine.config_from_dict(_config(home, k, limit, dtype))
     if stage == "mine":
         shutil.rmtree(home / "run" / "mine", ignore_errors=True)

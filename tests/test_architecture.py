@@ -96,3 +96,11 @@ def test_the_package_itself_loads_nothing_heavy() -> None:
     code = f"import sys, negmine; print([m for m in '{heavy}'.split() if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_the_pipeline_loads_no_model_event_loop_or_picture() -> None:
+    """`status` needs it, and takes less than a second."""
+    late = "torch sentence_transformers transformers matplotlib asyncio pandas"
+    code = f"import sys, negmine.pipeline; print([m for m in '{late}'.split() if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

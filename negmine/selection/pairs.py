@@ -45,18 +45,17 @@ def beaten_by(query: np.ndarray, score: np.ndarray, of_query: np.ndarray, of_sco
     (p,) of the positives, all in any order. With one positive, being beaten is what Gecko (Lee et al.,
     2024) relabels a pair for.
     """
-    ordered = (query[1:] > query[:-1]) | ((query[1:] == query[:-1]) & (score[1:] <= score[:-1]))
-    if not ordered.all():
-        order = np.lexsort((-score, query))
-        query, score = query[order], score[order]
-    first, last = (np.searchsorted(query, of_query, side=side) for side in ("left", "right"))
-    low, high = first, last
-    while (open_ := low < high).any():
-        middle = np.where(open_, (low + high) // 2, 0)
-        above = open_ & (score[middle] > of_score)
-        low, high = np.where(above, middle + 1, low), np.where(open_ & ~above, middle, high)
-    beaten: np.ndarray = low - first
+    keys = np.sort(_best_first(query, score))
+    best = _best_first(of_query, np.full(len(of_query), np.inf))
+    beaten: np.ndarray = np.searchsorted(keys, _best_first(of_query, of_score)) - np.searchsorted(keys, best)
     return beaten
+
+
+def _best_first(query: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """One value (n,) that sorts by query, then from the best score on: complex numbers sort by their parts."""
+    keys = np.empty(len(query), np.complex128)
+    keys.real, keys.imag = query, -score
+    return keys
 
 
 def findings(

@@ -76,7 +76,7 @@ def fails(config: Config, call: str, at: int) -> bool:
     [
         ("replace", 3),
         ("rename", 1),
-        ("fsync", 7),
+        ("fsync", 5),
         ("write", 3),
         pytest.param("replace", 1, marks=pytest.mark.slow),
         pytest.param("fsync", 1, marks=pytest.mark.slow),
