@@ -19,7 +19,7 @@ from negmine.errors import UsageError
 from negmine.remote.steady import steady
 from negmine.selection.verdicts import explanation, reference_scores
 from negmine.stages.base import Run
-from negmine.stages.final import final_reads, final_stage
+from negmine.stages.final import final_reads, final_stage, kept_rows
 from negmine.stages.scored import positive_scores
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.files import read_json
@@ -190,8 +190,8 @@ class _Run:
             return None
         greatest = np.full(len(self.queries()), -np.inf)
         for part in self._verdict_parts():
-            for batch in iter_batches(self.file(self._final, part), ["query", "risk", "verdict"], rows=1 << 20):
-                rows = batch.filter(pc.and_(pc.equal(batch["verdict"], "kept"), pc.is_valid(batch["risk"])))
+            for negatives in kept_rows(self.file(self._final, part), ["query", "risk"]):
+                rows = negatives.filter(pc.is_valid(negatives["risk"]))
                 np.maximum.at(greatest, to_numpy(rows["query"]), to_numpy(rows["risk"]))
         return greatest
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from negmine.arrays import find_pairs, positions
 from negmine.config import Config
@@ -20,8 +20,8 @@ from negmine.stages.filter.calibrating import calibrated, risk_of, rules_of
 from negmine.stages.filter.fill import random_wanted
 from negmine.stages.filter.loading import MinedPart, load_part, mined_parts, near_duplicates_of
 from negmine.stages.filter.sampling import Samples
-from negmine.stages.final import final_stage
-from negmine.store.tables import read_columns, to_numpy
+from negmine.stages.final import final_stage, kept_rows
+from negmine.store.tables import to_numpy
 from negmine.training.base import MISSING
 
 PEER_MARGIN = 0.05
@@ -53,8 +53,7 @@ def own_negatives(run: Run) -> Taken:
     parts: list[Taken] = []
     final = final_stage(run.config)
     for name, _, _ in mined_parts(run):
-        table = read_columns(run.file(final, f"{name}.parquet"), ["query", "passage", "position", "verdict"])
-        table = table.filter(pc.equal(table["verdict"], "kept"))
+        table = pa.Table.from_batches(kept_rows(run.file(final, f"{name}.parquet"), ["query", "passage", "position"]))
         query, passage, position = (to_numpy(table[column]) for column in ("query", "passage", "position"))
         order = np.lexsort((position, query))
         parts.append((query[order], passage[order]))

@@ -17,6 +17,7 @@ from negmine.labelling.sheet import Drawn
 from negmine.selection.risk import features, shipped_model
 from negmine.stages.base import Run
 from negmine.stages.filter import load_part, mined_parts
+from negmine.stages.final import kept_rows
 from negmine.stages.texts import StandingTable, passage_texts
 from negmine.store.manifest import Manifest
 from negmine.store.tables import iter_batches, to_numpy
@@ -54,10 +55,7 @@ def population(config: Config, work: WorkDir, manifests: Mapping[str, Manifest],
     predicted = manifests["filter"].made_from["config"].get("filter.risk.weights") is not None
     parts: list[Any] = []
     for name, start, stop in mined_parts(run):
-        rows = []
-        for batch in iter_batches(run.file(stage, f"{name}.parquet"), [*columns, "verdict"], rows=1 << 20):
-            rows.append(batch.filter(pc.equal(batch["verdict"], "kept")).select(columns))
-        kept = pa.Table.from_batches(rows).combine_chunks()
+        kept = pa.Table.from_batches(kept_rows(run.file(stage, f"{name}.parquet"), columns)).combine_chunks()
         risk = to_numpy(pc.fill_null(kept["risk"], 0.0)) if predicted else _risk(run, kept, name, start, stop)
         parts.append(kept.set_column(columns.index("risk"), "risk", pa.array(risk, pa.float64())))
     kept = pa.concat_tables(parts)

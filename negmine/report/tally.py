@@ -9,11 +9,10 @@ import numpy as np
 import pyarrow.compute as pc
 
 from negmine.report.snapshot import Snapshot
-from negmine.stages.account import scores_by_kind
-from negmine.store.tables import iter_batches, to_numpy
+from negmine.stages.account import every_score, scores_by_kind
+from negmine.stages.final import kept_rows
+from negmine.store.tables import to_numpy
 from negmine.writers.histogram import KINDS, Histogram, count_scores
-
-_ROWS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,7 @@ def tally(snapshot: Snapshot) -> Tally:
     risk = np.full(len(kept), -np.inf)
     used = np.zeros(counts["passages"], np.int64)
     for path in snapshot.run.files(snapshot.final, "part-"):
-        for batch in iter_batches(path, ["query", "passage", "verdict", "risk"], _ROWS):
-            rows = batch.filter(pc.equal(batch["verdict"], "kept"))
+        for rows in kept_rows(path, ["query", "passage", "risk"]):
             query = to_numpy(rows["query"])
             kept += np.bincount(query, minlength=len(kept))
             used += np.bincount(to_numpy(rows["passage"]), minlength=len(used))
@@ -73,16 +71,15 @@ class Scores:
 
 def scores(snapshot: Snapshot) -> Scores:
     """Read all scores of a run, twice. Raises ArtifactError when a file is damaged."""
-    found: dict[str, Range] = {}
+    found = {kind: Range() for kind in KINDS}
+    run, scorer = snapshot.run, snapshot.scorers[0]
 
-    def batches() -> Iterator[tuple[str, np.ndarray]]:
-        found.update({kind: Range() for kind in KINDS})
-        for kind, values in scores_by_kind(snapshot.run, snapshot.scorers[0]):
+    def by_kind() -> Iterator[tuple[str, np.ndarray]]:
+        for kind, values in scores_by_kind(run, scorer):
             found[kind].add(values)
             yield kind, values
 
-    histogram = count_scores(batches)
-    return Scores(histogram, found)
+    return Scores(count_scores(every_score(run, scorer), by_kind()), found)
 
 
 def doubling(counts: np.ndarray) -> list[tuple[int, int, int, int]]:

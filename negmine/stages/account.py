@@ -139,14 +139,22 @@ def reasons(job: Job) -> Mapping[str, int]:
 
 def score_histogram(job: Job) -> Histogram:
     """Scores of the labelled positives, of the negatives and of all other candidates that are no positives."""
-    return count_scores(lambda: scores_by_kind(job, job.config.scorers[0]))
+    scorer = job.config.scorers[0]
+    return count_scores(every_score(job, scorer), scores_by_kind(job, scorer))
+
+
+def every_score(run: Run, scorer: str) -> Iterator[np.ndarray]:
+    """Finite scores of labelled positives and of candidates, batch by batch; ``scorer`` decided."""
+    yield from _positives(run, scorer)
+    for path in run.files(final_stage(run.config), "part-"):
+        for batch in iter_batches(path, ["score"], _BATCH_ROWS):
+            yield to_numpy(pc.drop_null(batch["score"]))
 
 
 def scores_by_kind(run: Run, scorer: str) -> Iterator[tuple[str, np.ndarray]]:
-    """Finite scores, batch by batch, each with its kind: positives, negatives, dropped; ``scorer`` decided."""
-    for batch in iter_batches(run.file("mine", "positives.parquet"), ["query", "passage", "score"], _BATCH_ROWS):
-        query, passage, score = (to_numpy(batch[name]) for name in ("query", "passage", "score"))
-        yield "positives", score if scorer == DENSE else positive_scores(run, scorer, query, passage)
+    """The same with their kind: positives, negatives, dropped. Positives among the candidates are left out."""
+    for scores in _positives(run, scorer):
+        yield "positives", scores
     for path in run.files(final_stage(run.config), "part-"):
         for batch in iter_batches(path, ["score", "reason"], _BATCH_ROWS):
             scored = batch.filter(pc.is_valid(batch["score"]))
@@ -154,3 +162,9 @@ def scores_by_kind(run: Run, scorer: str) -> Iterator[tuple[str, np.ndarray]]:
             kept, positive = (to_numpy(pc.equal(scored["reason"], name)) for name in ("kept", "positive"))
             yield "negatives", scores[kept]
             yield "dropped", scores[~kept & ~positive]
+
+
+def _positives(run: Run, scorer: str) -> Iterator[np.ndarray]:
+    for batch in iter_batches(run.file("mine", "positives.parquet"), ["query", "passage", "score"], _BATCH_ROWS):
+        query, passage, score = (to_numpy(batch[name]) for name in ("query", "passage", "score"))
+        yield score if scorer == DENSE else positive_scores(run, scorer, query, passage)

@@ -1,4 +1,4 @@
-"""Which stage has a run's final verdicts: judge where there is one, else filter.
+"""A run's final verdicts: which stage has them (judge where there is one, else filter), and those that are kept.
 
 Whoever wants to know what the negatives of a run are reads the parts of this stage, and its ``report.json``.
 What filter found about the labels, and what it calibrated, stays in filter's files.
@@ -6,9 +6,18 @@ What filter found about the labels, and what it calibrated, stays in filter's fi
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from negmine.config import Config
 from negmine.remote.steady import MadeFrom
+from negmine.store.tables import iter_batches
 from negmine.store.workdir import WorkDir
+
+_ROWS = 1 << 16
 
 
 def final_stage(config: Config) -> str:
@@ -37,3 +46,9 @@ def final_reads(config: Config) -> tuple[tuple[str, ...], MadeFrom]:
     if config.judge is None:
         return stages, made_from
     return ("judge", *stages), (("judge", "filter", ("all",)), *made_from)
+
+
+def kept_rows(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns of the negatives in a file of verdicts, batch by batch in the order of the file."""
+    for batch in iter_batches(path, list(dict.fromkeys([*columns, "position"])), rows=_ROWS):
+        yield batch.filter(pc.is_valid(batch["position"])).select(list(columns))

@@ -19,7 +19,7 @@ class Groups:
 
     ``positive_offsets`` and ``negative_offsets`` (q + 1,) cut the passage and score arrays by
     query; negatives are in falling score. ``grade`` says how relevant each positive is, and ``found_by``
-    (lists of names) which retrievers found each negative: given where a format is ``graded`` or asks who found them.
+    (lists of names) which retrievers found each negative: given where a format ``needs`` them.
     """
 
     positive_offsets: np.ndarray
@@ -204,8 +204,8 @@ class ExportFormat(Protocol):
     """One layout of training data: files of rows, the first of which it is about, and files that go with them."""
 
     name: str
-    graded: bool
-    """Whether it needs the grades of positives."""
+    needs: tuple[str, ...]
+    """Those of ``grade`` and ``found_by`` of ``Groups`` that it makes use of."""
     lookups: tuple[Lookup, ...]
 
     @property
@@ -227,7 +227,7 @@ class OneFile(Plain):
 
     label = ""
     file = ""
-    graded = False
+    needs: tuple[str, ...] = ()
     lookups: tuple[Lookup, ...] = ()
 
     @property

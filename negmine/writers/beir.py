@@ -79,7 +79,7 @@ class Beir:
     rounded down, to 1 at least."""
 
     name = "beir"
-    graded = True
+    needs: tuple[str, ...] = ("grade", "found_by")
     members: tuple[Member, ...] = (_Negatives(), _Qrels())
     lookups: tuple[Lookup, ...] = (
         Lookup(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,10 @@ class Histogram:
         return int(sum(counts.sum() for counts in self.counts.values()))
 
 
-def count_scores(batches: Callable[[], Iterable[tuple[str, np.ndarray]]]) -> Histogram:
-    """Counts scores in two passes: ``batches`` gives (kind, finite scores) and is called twice."""
+def count_scores(every: Iterable[np.ndarray], by_kind: Iterable[tuple[str, np.ndarray]]) -> Histogram:
+    """Counts finite scores, (kind, scores) by batches, in bins from the least to the greatest of ``every`` score."""
     low, high = np.inf, -np.inf
-    for _, scores in batches():
+    for scores in every:
         if len(scores):
             low, high = min(low, float(scores.min())), max(high, float(scores.max()))
     if low > high:
@@ -50,7 +50,7 @@ def count_scores(batches: Callable[[], Iterable[tuple[str, np.ndarray]]]) -> His
         low, high = low - 0.5, high + 0.5
     counts = {kind: np.zeros(_BINS, np.int64) for kind in KINDS}
     edges = np.linspace(low, high, _BINS + 1)
-    for kind, scores in batches():
+    for kind, scores in by_kind:
         counts[kind] += np.histogram(scores, edges)[0]
     return Histogram(edges, counts)
 

@@ -31,7 +31,7 @@ class Ids:
     """The tables of texts hold the queries and passages that the rows name, no others."""
 
     name = "ids"
-    graded = False
+    needs: tuple[str, ...] = ()
     members: tuple[Member, ...] = (_Rows(),)
     lookups: tuple[Lookup, ...] = (
         Lookup("queries", "queries.jsonl", "query", {"query_id": "query_id", "text": "text"}),

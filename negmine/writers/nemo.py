@@ -40,7 +40,7 @@ class Nemo:
     that differ, so the id has a part of a digest in it."""
 
     name = "nemo"
-    graded = False
+    needs: tuple[str, ...] = ()
     members: tuple[Member, ...] = (_Questions(),)
     lookups: tuple[Lookup, ...] = (
         Lookup("corpus", f"{_CORPUS}/train.parquet", "passage", {"id": "doc_id", "text": "passage"}),

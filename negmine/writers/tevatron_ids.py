@@ -27,7 +27,7 @@ class TevatronIds:
     """The corpus holds the passages that the rows name, no others."""
 
     name = "tevatron-ids"
-    graded = False
+    needs: tuple[str, ...] = ()
     members: tuple[Member, ...] = (_Rows(),)
     lookups: tuple[Lookup, ...] = (Lookup("corpus", "corpus.jsonl", "passage", {"docid": "doc_id", "text": "passage"}),)
 

@@ -247,7 +247,7 @@ SCORES = {
 
 
 def histogram() -> Histogram:
-    return count_scores(SCORES.items)
+    return count_scores(SCORES.values(), SCORES.items())
 
 
 def test_the_histogram_counts_every_score_once() -> None:
@@ -259,13 +259,13 @@ def test_the_histogram_counts_every_score_once() -> None:
 
 def test_the_histogram_does_not_depend_on_the_batches() -> None:
     pieces = [(kind, part) for kind, scores in SCORES.items() for part in np.array_split(scores[::-1], 7)]
-    split = count_scores(lambda: pieces)
+    split = count_scores([part for _, part in pieces], pieces)
     assert all(np.array_equal(split.counts[kind], histogram().counts[kind]) for kind in KINDS)
 
 
 @pytest.mark.parametrize("scores", [[], [0.5], [0.0, 0.0]])
 def test_few_scores_are_counted_too(scores: list[float], tmp_path: Path) -> None:
-    found = count_scores(lambda: [("positives", np.array(scores))])
+    found = count_scores([np.array(scores)], [("positives", np.array(scores))])
     assert found.total == len(scores)
     if can_draw():
         draw(found, tmp_path / "x.png", "score")

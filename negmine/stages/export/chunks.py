@@ -15,17 +15,17 @@ from negmine.errors import ArtifactError
 from negmine.stages.base import Job
 from negmine.stages.export.splitting import queries_in
 from negmine.stages.export.targets import Split
-from negmine.stages.final import final_stage
+from negmine.stages.final import final_stage, kept_rows
 from negmine.stages.judged import held_out, promoted
 from negmine.stages.scored import positive_scores
 from negmine.stages.texts import StandingTable, passage_texts
-from negmine.store.tables import read_columns, rows_between, to_numpy
+from negmine.store.tables import rows_between, to_numpy
 from negmine.text import Template
 from negmine.writers import Cells, Groups, Rows
 
 AT_ONCE = 100_000
 """Passages of rows whose texts are put together at once: a query may have many positives."""
-_NEEDED = ("query", "passage", "score", "position", "verdict", "retrievers")
+_NEEDED = ("query", "passage", "score", "position")
 
 
 class Chunk:
@@ -33,7 +33,7 @@ class Chunk:
 
     Dropped pairs are left out, and with them the negatives of a query that has no other; so is what belongs
     to queries that are not ``within`` (q,) the split, or that the judge holds out. What it promotes comes after the
-    labelled positives of its query. ``columns`` are further ones of the negatives.
+    labelled positives of its query. ``columns`` are further ones of the negatives, ``needs`` as of a format.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class Chunk:
         stop: int,
         within: np.ndarray | None = None,
         columns: Sequence[str] = (),
-        graded: bool = False,
+        needs: Sequence[str] = (),
     ) -> None:
         self.start, self.stop = start, stop
         file = job.file(final_stage(job.config), path)
-        kept = read_columns(file, list(dict.fromkeys([*_NEEDED, *columns])))
-        kept = kept.filter(pc.equal(kept["verdict"], "kept"))
+        finders = ("retrievers",) if "found_by" in needs else ()
+        kept = pa.Table.from_batches(kept_rows(file, list(dict.fromkeys([*_NEEDED, *columns, *finders]))))
         order = [("query", "ascending"), ("score", "descending"), ("position", "ascending")]
         self.kept = kept.take(pc.sort_indices(kept, order))
         scored = job.file("mine", "positives.parquet")
@@ -76,8 +76,8 @@ class Chunk:
             spans(to_numpy(self.kept["query"]) - start, stop - start),
             to_numpy(self.kept["passage"]),
             _finite(self.kept, file),
-            grade=_grades(job, query, passage, start, stop) if graded else None,
-            found_by=_one_array(self.kept["retrievers"]),
+            grade=_grades(job, query, passage, start, stop) if "grade" in needs else None,
+            found_by=self.negatives("retrievers") if finders else None,
         )
 
     def negatives(self, column: str) -> pa.Array:
@@ -85,14 +85,14 @@ class Chunk:
         return _one_array(self.kept[column])
 
 
-def chunks(job: Job, split: Split = None, *, columns: Sequence[str] = (), graded: bool = False) -> Iterator[Chunk]:
+def chunks(job: Job, split: Split = None, *, columns: Sequence[str] = (), needs: Sequence[str] = ()) -> Iterator[Chunk]:
     """All parts of the final verdicts in turn, each with the queries of one split (None: of all)."""
     queries, size = job.manifest("ingest").counts["distinct_queries"], job.config.mine.part_queries
     within = None if split is None else queries_in(job, split)
     paths = sorted(part.path for part in job.manifest(final_stage(job.config)).parts if part.path.startswith("part-"))
     for number, path in enumerate(paths):
         start = number * size
-        yield Chunk(job, path, start, min(start + size, queries), within, columns, graded)
+        yield Chunk(job, path, start, min(start + size, queries), within, columns, needs)
 
 
 def cells(job: Job, chunk: Chunk, rows: Rows, encode: Callable[[pa.Array], pa.Array]) -> Cells:

@@ -25,7 +25,7 @@ def write_provenance(job: Job) -> Mapping[str, int]:
         for target in targets(job):
             for split in target.splits:
                 file, first = target.path(target.main, split), 0
-                for chunk in chunks(job, split, columns=_COLUMNS, graded=target.format.graded):
+                for chunk in chunks(job, split, columns=_COLUMNS, needs=target.format.needs):
                     rows = target.main.rows(chunk.groups, target.options)
                     for low, high in rows.cuts(AT_ONCE):
                         writer.write(_origin(job, chunk, rows.part(low, high), file, first + low))

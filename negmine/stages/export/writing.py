@@ -38,7 +38,7 @@ def write_rows(job: Job, target: Target, split: Split) -> Mapping[str, int]:
         for member in reversed(members):  # what is entered last ends first
             path, total = target.path(member, split), totals.get(member.label, 0)
             files.insert(0, stack.enter_context(_published(job, target, path, total, member.frame)))
-        for chunk in chunks(job, split, graded=target.format.graded):
+        for chunk in chunks(job, split, needs=target.format.needs):
             for member, out in zip(members, files, strict=True):
                 rows = member.rows(chunk.groups, target.options)
                 whole = cells(job, chunk, rows, out.encode)
@@ -86,7 +86,7 @@ def _totals(job: Job, target: Target, split: Split) -> dict[str, int]:
     if target.config.shard_rows is None:
         return {}
     totals: dict[str, int] = {}
-    for chunk in chunks(job, split, graded=target.format.graded):
+    for chunk in chunks(job, split, needs=target.format.needs):
         for member in target.format.members:
             totals[member.label] = totals.get(member.label, 0) + member.rows(chunk.groups, target.options).count
     return totals
@@ -95,7 +95,7 @@ def _totals(job: Job, target: Target, split: Split) -> dict[str, int]:
 def _used(job: Job, target: Target) -> tuple[np.ndarray, np.ndarray]:
     """Which queries and which passages the rows name: two bool arrays."""
     queries, passages = np.zeros(len(queries_of(job)), bool), np.zeros(len(passages_of(job)), bool)
-    for chunk in chunks(job, graded=target.format.graded):
+    for chunk in chunks(job, needs=target.format.needs):
         for member in target.format.members:
             rows = member.rows(chunk.groups, target.options)
             queries[chunk.start + rows.query] = True
@@ -120,7 +120,7 @@ def _check_ids(job: Job, target: Target, split: Split) -> None:
     for member in target.format.members:
         if member.unfit_in_ids is None:
             continue
-        for chunk in chunks(job, split, graded=target.format.graded):
+        for chunk in chunks(job, split, needs=target.format.needs):
             rows = member.rows(chunk.groups, target.options)
             found = cells(job, chunk, rows, lambda texts: texts)
             for noun, ids in (("query", found.query("query_id")), ("document", found.passage("doc_id"))):
