@@ -7,9 +7,8 @@ import numpy as np
 
 def positions(group: np.ndarray) -> np.ndarray:
     """Place (0-based) of each row among the rows of its group; ``group`` (n,) is contiguous."""
-    rows = np.arange(len(group))
-    starts = np.concatenate([[True], group[1:] != group[:-1]]) if len(group) else np.zeros(0, bool)
-    return rows - np.maximum.accumulate(np.where(starts, rows, 0))
+    starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]])[: len(group)])
+    return np.arange(len(group)) - np.repeat(starts, np.diff(starts, append=len(group)))
 
 
 def spans(group: np.ndarray, groups: int) -> np.ndarray:

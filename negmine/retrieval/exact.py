@@ -31,7 +31,9 @@ class Neighbours:
 
     def rows(self, which: np.ndarray) -> Neighbours:
         """Those rows that an index or a mask (n,) names."""
-        return Neighbours(self.query[which], self.passage[which], self.score[which], self.cosines[which])
+        rows = np.flatnonzero(which) if which.dtype == bool else which
+        columns = (self.query, self.passage, self.score, self.cosines)
+        return Neighbours(*(column.take(rows, axis=0) for column in columns))  # indexing pairs takes far longer
 
 
 def search_exact(
@@ -52,15 +54,16 @@ def search_exact(
     """
     depth = np.minimum(depth, passages)
     near = propose(query_vectors, blocks, np.minimum(depth + _SPARE, passages), similarity)
-    found = _ranked(scored(query_vectors, blocks, near.query, near.passage, similarity, closeness))
+    found = scored(query_vectors, blocks, near.query, near.passage, similarity, closeness)
+    order = _within(found, depth)
     rounding = _rounding(query_vectors, near.greatest, similarity)
-    unsafe, threshold = _hidden(found, depth, near.floor, rounding, similarity)
-    if len(unsafe):
-        vectors = np.ascontiguousarray(query_vectors[unsafe])
-        row, passage = _all_above(vectors, blocks, threshold, similarity)
-        again = scored(query_vectors, blocks, unsafe[row], passage, similarity, closeness)
-        found = _ranked(_joined(found.rows(~np.isin(found.query, unsafe)), again))
-    return _cut(found, depth)
+    unsafe, threshold = _hidden(found, order, depth, near.floor, rounding, similarity)
+    if not len(unsafe):
+        return found.rows(order)
+    vectors = np.ascontiguousarray(query_vectors[unsafe])
+    row, passage = _all_above(vectors, blocks, threshold, similarity)
+    again = scored(query_vectors, blocks, unsafe[row], passage, similarity, closeness)
+    return rank_and_cut(_joined(found.rows(order[~np.isin(found.query[order], unsafe)]), again), depth)
 
 
 def scored(
@@ -84,11 +87,7 @@ def scored(
 
 def rank_and_cut(found: Neighbours, depth: np.ndarray) -> Neighbours:
     """Scored pairs in order (best first, ties by passage), at most ``depth[q]`` for query q."""
-    return _cut(_ranked(found), depth)
-
-
-def _cut(found: Neighbours, depth: np.ndarray) -> Neighbours:
-    return found.rows(positions(found.query) < depth[found.query])
+    return found.rows(_within(found, depth))
 
 
 def _joined(first: Neighbours, second: Neighbours) -> Neighbours:
@@ -100,35 +99,43 @@ def _joined(first: Neighbours, second: Neighbours) -> Neighbours:
     )
 
 
-def _ranked(found: Neighbours) -> Neighbours:
-    """In order of query, score (best first), passage. What is proposed nearly is: only the rows of
-    queries that are not in order are sorted."""
-    if (found.query[1:] < found.query[:-1]).any():
-        found = found.rows(np.argsort(found.query, kind="stable"))
+def _within(found: Neighbours, depth: np.ndarray) -> np.ndarray:
+    """The rows that are within their query's depth, by query, score (best first), passage: (m,)."""
+    order = _best_first(found)
+    query = found.query[order]
+    return order[positions(query) < depth[query]]
+
+
+def _best_first(found: Neighbours) -> np.ndarray:
+    """All rows by query, score (best first), passage: (n,). What is proposed nearly is in that order: only the rows
+    of queries that are not are sorted."""
     query, passage, score = found.query, found.passage, found.score
+    if (query[1:] < query[:-1]).any():
+        return np.lexsort((passage, -score, query))
     wrong = (score[1:] > score[:-1]) | ((score[1:] == score[:-1]) & (passage[1:] < passage[:-1]))
     wrong &= query[1:] == query[:-1]
-    if not wrong.any():
-        return found
-    disordered = np.zeros(int(query[-1]) + 1, bool)
-    disordered[query[1:][wrong]] = True
-    rows = np.flatnonzero(disordered[query])
     order = np.arange(len(query))
-    order[rows] = rows[np.lexsort((passage[rows], -score[rows], query[rows]))]
-    return found.rows(order)
+    if wrong.any():
+        disordered = np.zeros(int(query[-1]) + 1, bool)
+        disordered[query[1:][wrong]] = True
+        rows = np.flatnonzero(disordered[query])
+        order[rows] = rows[np.lexsort((passage[rows], -score[rows], query[rows]))]
+    return order
 
 
 def _hidden(
-    found: Neighbours, depth: np.ndarray, floor: np.ndarray, rounding: np.ndarray, similarity: str
+    found: Neighbours, order: np.ndarray, depth: np.ndarray, floor: np.ndarray, rounding: np.ndarray, similarity: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Queries whose last kept passage lies within rounding of what was not proposed.
+    """Queries whose last kept passage lies within rounding of what was not proposed; ``order`` as of ``_within``.
 
     Returns their rows and, for each, a single-precision value that every passage that may
     belong to the result reaches.
     """
     last = np.full(len(depth), np.inf)
-    at_depth = positions(found.query) == depth[found.query] - 1
-    last[found.query[at_depth]] = _as_value(found.score[at_depth], similarity)
+    query = found.query[order]
+    ends = np.flatnonzero(np.diff(query, append=-1))
+    full = ends[np.bincount(query, minlength=len(depth))[query[ends]] == depth[query[ends]]]
+    last[query[full]] = _as_value(found.score[order[full]], similarity)
     unsafe = np.flatnonzero(np.isfinite(floor) & (last - floor <= rounding))
     return unsafe, last[unsafe] - rounding[unsafe]
 

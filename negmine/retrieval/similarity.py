@@ -25,16 +25,18 @@ _CHUNK = 512
 def pair_scores(queries: np.ndarray, passages: np.ndarray, similarity: str) -> np.ndarray:
     """Score of each row of ``queries`` with the same row of ``passages``: float64 (n,).
 
-    Both are float32 (n, d). Every score is computed alone, in float64, by the same sequence of
-    operations, so it does not depend on what else is scored with it. Cosine is the dot product:
-    its vectors are normalised when they are embedded.
+    ``queries`` are float32 or float64 (n, d), ``passages`` float32 (n, d). Every score is computed
+    alone, in float64, by the same sequence of operations, so it does not depend on what else is
+    scored with it. Cosine is the dot product: its vectors are normalised when they are embedded.
     """
     scores = np.empty(len(queries), np.float64)
     combine = np.multiply if similarity in ("cosine", "dot") else np.subtract
     buffer = np.empty((min(_CHUNK, len(queries)), queries.shape[1]), np.float64)
     for low in range(0, len(queries), _CHUNK):
         high = min(low + _CHUNK, len(queries))
-        each = combine(queries[low:high], passages[low:high], out=buffer[: high - low], dtype=np.float64)
+        each = buffer[: high - low]
+        np.copyto(each, passages[low:high])  # apart: numpy converts piece by piece what it is to combine
+        combine(queries[low:high], each, out=each)
         if similarity in ("cosine", "dot"):
             scores[low:high] = each.sum(axis=1)
         elif similarity == "euclidean":
@@ -63,14 +65,16 @@ def score_pairs(
     if not len(query):
         return scores
     threads = faiss.omp_get_max_threads()
+    wide = query_vectors.astype(np.float64)
 
     def score(inside: np.ndarray, start: int, vectors: np.ndarray) -> None:
-        buffers = np.empty((2, min(_CHUNK, len(inside)), query_vectors.shape[1]), np.float32)
+        shape = (min(_CHUNK, len(inside)), query_vectors.shape[1])
+        lefts, rights = np.empty(shape, np.float64), np.empty(shape, np.float32)
         for low in range(0, len(inside), _CHUNK):
             rows = inside[low : low + _CHUNK]
-            left, right = buffers[0, : len(rows)], buffers[1, : len(rows)]
+            left, right = lefts[: len(rows)], rights[: len(rows)]
             # Any mode but "raise" writes into ``out`` without a copy in between.
-            query_vectors.take(query[rows], axis=0, out=left, mode="clip")
+            wide.take(query[rows], axis=0, out=left, mode="clip")
             vectors.take(passage[rows] - start, axis=0, out=right, mode="clip")
             scores[rows] = pair_scores(left, right, similarity)
             if seen is not None:

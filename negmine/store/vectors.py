@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import mmap
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +26,9 @@ _CONVERTED = 4096
 class FlatVectors:
     """A matrix (rows, dimension) kept as ``.npy`` segments of ``SEGMENT_ROWS`` rows each.
 
-    Blocks are read, not memory-mapped: mapped pages would count against the memory limit. A matrix
-    of at most ``hold`` rows is read once and kept. Files are read on
-    ``threads`` threads.
+    A matrix of at most ``hold`` rows stays in memory: mapped, or read once where its numbers are stored in half
+    precision. Blocks of a larger one are read, not mapped: mapped pages would count against the memory limit.
+    Files are read on ``threads`` threads.
     """
 
     segments: Sequence[Path]
@@ -39,7 +40,8 @@ class FlatVectors:
     dtype: np.dtype
     hold: int = 0
     threads: int = 1
-    _held: list[np.ndarray] = field(default_factory=list)
+    _held: list[tuple[int, np.ndarray]] = field(default_factory=list)
+    """The whole matrix in pieces, each with its first row."""
     _used: list[np.ndarray] = field(default_factory=list)
     """The buffer of the last pass over the blocks."""
 
@@ -59,7 +61,7 @@ class FlatVectors:
         self._used.clear()
 
     @property
-    def _kept(self) -> bool:
+    def kept(self) -> bool:
         """Whether the matrix stays in memory once it is read."""
         return self.rows <= self.hold
 
@@ -68,10 +70,10 @@ class FlatVectors:
 
         A block is valid until the next one is asked for: they share one buffer.
         """
-        if self._kept:
-            whole = self._whole()
-            for low in range(0, len(whole), rows):
-                yield low, whole[low : low + rows]
+        if self.kept:
+            for first, piece in self._whole():
+                for low in range(0, len(piece), rows):
+                    yield first + low, piece[low : low + rows]
             return
         rows = min(rows, self.rows)
         # New memory costs more than what is read into it.
@@ -85,18 +87,21 @@ class FlatVectors:
                 yield low, part
         self._used[:] = [block]
 
-    def _whole(self) -> np.ndarray:
+    def _whole(self) -> list[tuple[int, np.ndarray]]:
         if not self._held:
-            matrix = np.empty((self.rows, self.dimension), np.float32)
-            with ThreadPoolExecutor(self.threads) as pool:
-                self._fill(pool, 0, matrix)
-            self._held.append(matrix)
-        return self._held[0]
+            if self.dtype == np.float32:
+                self._held.extend(zip(self.starts.tolist(), map(_mapped, self.segments), strict=False))
+            else:
+                matrix = np.empty((self.rows, self.dimension), np.float32)
+                with ThreadPoolExecutor(self.threads) as pool:
+                    self._fill(pool, 0, matrix)
+                self._held.append((0, matrix))
+        return self._held
 
     def take(self, numbers: np.ndarray) -> np.ndarray:
         """The rows ``numbers`` (n,), in any order and repeated or not: float32 (n, d). Few of many are read alone."""
-        if self._held or (self._kept and len(numbers) * _FEW > self.rows):
-            return self._whole()[numbers]
+        if self._held or (self.kept and len(numbers) * _FEW > self.rows):
+            return self._taken(numbers)
         distinct, place = np.unique(numbers, return_inverse=True)
         found = np.empty((len(distinct), self.dimension), self.dtype)
         width = self.dimension * self.dtype.itemsize
@@ -109,6 +114,16 @@ class FlatVectors:
                     offset = self.offsets[number] + (int(distinct[at]) - start) * width
                     _read_exactly(file.fileno(), found[at], offset, self.segments[number])
         return found[place].astype(np.float32, copy=False)
+
+    def _taken(self, numbers: np.ndarray) -> np.ndarray:
+        whole = self._whole()
+        found = np.empty((len(numbers), self.dimension), np.float32)
+        for first, piece in whole:
+            inside = (
+                slice(None) if len(whole) == 1 else np.flatnonzero((numbers >= first) & (numbers < first + len(piece)))
+            )
+            found[inside] = piece[numbers[inside] - first]
+        return found
 
     def _fill(self, pool: ThreadPoolExecutor, low: int, block: np.ndarray) -> None:
         """Rows ``low`` ... into ``block`` float32 (b, d), from as many segments as they lie in."""
@@ -153,6 +168,14 @@ class FlatVectors:
                 for low, high in zip([0, *edges], [*edges, len(to)], strict=True):
                     file.seek(first + int(to[order[low]]) * width)
                     file.write(ordered[low:high].data)
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """A file of numbers in memory, as it is asked for; what is written there stays out of the file."""
+    matrix = np.load(path, mmap_mode="c")
+    if hasattr(mmap, "MADV_WILLNEED"):
+        matrix._mmap.madvise(mmap.MADV_WILLNEED)
+    return np.asarray(matrix)
 
 
 def _read_exactly(file: int, array: np.ndarray, offset: int, path: Path) -> None:

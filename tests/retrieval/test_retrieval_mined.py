@@ -130,11 +130,13 @@ def test_the_cut_of_the_work_changes_nothing(
     assert run(tmp_path / "run", **how) == mined
 
 
+@pytest.mark.parametrize(("name", "value"), [("CANDIDATE_BYTES", 10**8), ("_AT_ONCE", 5)])
 def test_batches_of_a_part_change_nothing(
-    tmp_path: Path, mined: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mined: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, name: str, value: int
 ) -> None:
-    """A part is searched in batches when its candidates would take too much memory."""
-    monkeypatch.setattr("negmine.stages.mine.part.CANDIDATE_BYTES", 10**8)
+    """A part is searched in batches when its candidates would take too much memory, and a few queries at a time where
+    the passages stay in memory."""
+    monkeypatch.setattr(f"negmine.stages.mine.part.{name}", value)
     assert run(tmp_path / "run") == mined
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from negmine.arrays import find_pairs
-from negmine.retrieval.fusion import Hits
 
 
 @dataclass(frozen=True)
@@ -25,21 +24,17 @@ class Own:
     low: int
     passages: int
 
-    def has(self, query: np.ndarray, passage: np.ndarray) -> np.ndarray:
-        """Which pairs (n,) of a batch are among them: bool (n,)."""
-        return self._places(query, passage) >= 0
+    def places(self, query: np.ndarray, passage: np.ndarray) -> np.ndarray:
+        """Where pairs (n,) of a batch are among them, -1 for those that are not: (n,)."""
+        return find_pairs(query + self.low, passage, self.query, self.passage, self.passages)
 
-    def ranks(self, hits: Hits, query: np.ndarray, passage: np.ndarray) -> np.ndarray:
-        """Rank of each positive, ``query`` (not counted from the batch) and ``passage`` (m,), among the hits; 0 where
-        it is not among them: int32 (m,)."""
+    def ranks(self, rank_of_hit: np.ndarray, place: np.ndarray, query: np.ndarray, passage: np.ndarray) -> np.ndarray:
+        """Rank of each positive, ``query`` (not counted from the batch) and ``passage`` (m,), among hits that have
+        ranks and places (n,); 0 where it is not among them: int32 (m,)."""
         rank = np.zeros(len(self.query), np.int32)
-        place = self._places(hits.query, hits.passage)
-        rank[place[place >= 0]] = hits.rank[place >= 0]
+        rank[place[place >= 0]] = rank_of_hit[place >= 0]
         ranks: np.ndarray = rank[find_pairs(query, passage, self.query, self.passage, self.passages)]
         return ranks
-
-    def _places(self, query: np.ndarray, passage: np.ndarray) -> np.ndarray:
-        return find_pairs(query + self.low, passage, self.query, self.passage, self.passages)
 
 
 def ranked_by(ranks: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray], positives: int) -> dict[str, Any]:

@@ -35,6 +35,11 @@ def positives_file(part: Task) -> str:
     return f"positives-{part.name.removeprefix('part-')}.parquet"
 
 
+_AT_ONCE = 2048
+"""Queries that are searched at once where the passages stay in memory: what is found of them fits into a processor's
+cache, or nearly so."""
+
+
 class Miner:
     """What the tasks of one process share."""
 
@@ -70,7 +75,7 @@ class Miner:
             self.job.publish(positives_file(task)) as positive_file,
             TableWriter(positive_file.path, schemas.POSITIVE_SCORES) as scores,
         ):
-            for low, high in _batches(held, self.job.config.memory_limit // 4):
+            for low, high in _batches(held, self.job.config.memory_limit // 4, self._at_once()):
                 of_query, of_passage, labelled, score = self._positives(vectors, positives, low, high)
                 own = Own(*_between(excluded, low, high), low, self.passages)
                 closeness = Closeness(labelled, of_query - low, high - low, normalized=self.similarity == "cosine")
@@ -81,10 +86,11 @@ class Miner:
                 labels = (of_query - low, of_passage)
                 more, own_scores = further.search(low, high, wanted[low:high], labels, list(found.values()))
                 found |= more
-                ranks = {name: own.ranks(found[name], of_query, of_passage) for name in mine.names[:-1]}
-                places = {name: np.flatnonzero(self._named_by(name, found[name], own)) for name in named.retrievers}
-                lists = [found[name].rows(places[name]) for name in named.retrievers]
-                known = near.rows(places[DENSE]) if mine.dense else near
+                place = {name: own.places(hits.query, hits.passage) for name, hits in found.items()}
+                ranks = {n: own.ranks(found[n].rank, place[n], of_query, of_passage) for n in mine.names[:-1]}
+                rows = {n: np.flatnonzero(self._named_by(n, found[n], place[n] >= 0)) for n in named.retrievers}
+                lists = [found[name].rows(rows[name]) for name in named.retrievers]
+                known = near.rows(rows[DENSE]) if mine.dense else near
                 pool, known = self._candidates(vectors[low:high], known, lists, named.retrievers, own, closeness)
                 candidates.write(
                     {
@@ -110,12 +116,19 @@ class Miner:
             candidate_file.rows, positive_file.rows = candidates.rows, scores.rows
         return {"candidates": candidate_file.rows}
 
-    def _named_by(self, name: str, hits: Hits, own: Own) -> np.ndarray:
-        """Which of the hits of a retriever are candidates: bool (n,). Runs and given negatives are cut already."""
+    def _at_once(self) -> int | None:
+        """How many queries to search at once at most; None: as many as memory allows for, because every search is a
+        pass over the passages or over their lists."""
+        passes_cost = self.job.config.mine.dense and searching.method(self.job)["method"] != "exact"
+        return None if passes_cost or not self.source.kept else _AT_ONCE
+
+    def _named_by(self, name: str, hits: Hits, own: np.ndarray) -> np.ndarray:
+        """Which of the hits of a retriever are candidates: bool (n,), given which are the query's ``own`` (n,). Runs
+        and given negatives are cut already."""
         if name not in self.job.config.mine.searched:
             return np.ones(len(hits.query), bool)
         depth = min(self.job.config.mine.quotas.get(name, self.k), self.k)
-        return within_depth(hits.query, own.has(hits.query, hits.passage), depth)
+        return within_depth(hits.query, own, depth)
 
     def _candidates(
         self,
@@ -152,7 +165,7 @@ class Miner:
         place of ``mine.k``."""
         order = np.lexsort((pool.passage, -reciprocal_ranks(pool), pool.query))
         given = pool.found_by(names.index(GIVEN))[order] if GIVEN in names else np.zeros(len(order), bool)
-        aside = own.has(pool.query, pool.passage)[order] | given
+        aside = (own.places(pool.query, pool.passage) >= 0)[order] | given
         return order[within_depth(pool.query[order], aside, self.k) | given]
 
     def _blocks(self) -> Iterator[tuple[int, np.ndarray]]:
@@ -230,11 +243,12 @@ def _between(pairs: Pairs, low: int, high: int) -> Pairs:
     return pairs[0][first:last], pairs[1][first:last]
 
 
-def _batches(held: np.ndarray, limit: int) -> Iterator[tuple[int, int]]:
-    """Ranges of queries that together hold at most ``limit`` bytes (one query at least)."""
+def _batches(held: np.ndarray, limit: int, most: int | None) -> Iterator[tuple[int, int]]:
+    """Ranges of at most ``most`` queries that together hold at most ``limit`` bytes (one query at least)."""
     low = 0
     total = np.concatenate([[0], np.cumsum(held)])
     while low < len(held):
         high = max(int(np.searchsorted(total, total[low] + limit, side="right")) - 1, low + 1)
-        yield low, min(high, len(held))
+        high = min(high, low + (most or len(held)), len(held))
+        yield low, high
         low = high
