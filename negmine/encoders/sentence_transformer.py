@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from negmine.encoders.batches import TOKENS, by_characters, copies, equal_length
 from negmine.encoders.lengths import cut_off
 from negmine.encoders.loading import Settings, devices, first_line, load_model, quiet
+from negmine.encoders.streams import at_once, independent, reading_in_turn, side_by_side
 from negmine.encoders.workers import Workers
 from negmine.errors import ConfigError, InputError
 
@@ -87,6 +89,10 @@ class LocalModel:
         self, encoded_by: Callable[[Any, _Call], np.ndarray], calls: Iterator[_Call], task: str
     ) -> Iterator[tuple[_Call, np.ndarray]]:
         """Each call with its vectors, as they get done."""
+        if self._side_by_side(task):
+            with reading_in_turn(self._model, self._reader):
+                yield from side_by_side(partial(encoded_by, None), list(calls))
+            return
         if not self._devices or self._is_sum(task):
             yield from ((call, encoded_by(None, call)) for call in calls)
             return
@@ -98,6 +104,19 @@ class LocalModel:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def at_once(self) -> int:
+        """How many batches of passages are computed at the same time in this process."""
+        import torch
+
+        return at_once(torch.get_num_threads()) if self._side_by_side("document") else 1
+
+    def _side_by_side(self, task: str) -> bool:
+        """Whether calls may run at the same time in this process."""
+        s = self._settings
+        one = not self._devices and s.backend == "torch" and self._on_processor and not self._is_sum(task)
+        return one and not s.trust_remote_code and independent(self._model)
 
     def _is_sum(self, task: str) -> bool:
         """Whether a vector is a sum over the tokens of a text, looked up in a table."""
@@ -145,9 +164,13 @@ class LocalModel:
 
     def _inputs(self, texts: list[str], task: str) -> dict[str, Any]:
         """What the model's first module makes of texts: arrays of tokens."""
-        read = getattr(self._model, "preprocess", None) or self._model.tokenize
-        found: dict[str, Any] = read(texts, task=task)
+        found: dict[str, Any] = getattr(self._model, self._reader)(texts, task=task)
         return found
+
+    @property
+    def _reader(self) -> str:
+        """The method of the model that reads texts; its name has changed."""
+        return "preprocess" if hasattr(self._model, "preprocess") else "tokenize"
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:

@@ -19,6 +19,7 @@ import numpy as np
 from negmine.config import Config
 from negmine.encoders.base import Encoder
 from negmine.encoders.batches import LEAST_TOKENS, TOKENS
+from negmine.encoders.sentence_transformer import LocalModel
 from negmine.planning.kept import Measured, kept
 from negmine.planning.machine import Note
 from negmine.stages.embed.encoding import gpus_at_once, load_encoder
@@ -98,7 +99,7 @@ def _measure(config: Config, longest: int) -> Pace:
     for length in (2 * _SHORT, longest):
         rows = batch or int(min(TOKENS, max(room, LEAST_TOKENS))) // length
         points.append((max(rows, 1), max(length, 2)))
-    times = [_seconds(encoder, rows, length, 2) / gpus_at_once(config) for rows, length in points]
+    times = [_batch_seconds(encoder, rows, length) / gpus_at_once(config) for rows, length in points]
     call, token, square = fitted(np.array(points, np.float64), np.array(times))
     return Pace(load, call, token, square, float(peak_rss_bytes()), float(batch))
 
@@ -123,6 +124,14 @@ def _text(tokens: int) -> str:
 def _seconds(encoder: Encoder, rows: int, length: int, times: int) -> float:
     texts = [_text(length)] * rows
     return fastest(lambda: encoder.encode_passages(texts), times)
+
+
+def _batch_seconds(encoder: Encoder, rows: int, length: int) -> float:
+    """What a batch takes where as many are computed at once as in a run."""
+    if not isinstance(encoder, LocalModel):
+        return _seconds(encoder, rows, length, 2)
+    encoder.tokens = rows * length
+    return _seconds(encoder, rows * encoder.at_once, length, 2) / encoder.at_once
 
 
 def fastest(work: Callable[[], object], times: int) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 from negmine.encoders.batches import by_characters, copies, equal_length
 from negmine.encoders.loading import Settings as LoadSettings
 from negmine.encoders.loading import first_line, loading, model_kwargs, prepare, quiet
+from negmine.encoders.streams import independent, side_by_side
 from negmine.errors import ConfigError, InputError
 from negmine.scoring.base import PairError, of_rerank, sigmoid
 
@@ -93,12 +94,20 @@ class CrossEncoderScorer:
             return None
         logits = np.empty(len(pairs))
         self._model.eval()
-        with torch.inference_mode():
-            for rows in equal_length(tokens.lengths, self._settings.batch_size):
-                times = copies(len(rows), int(tokens.lengths[rows[0]]))
+
+        def scored(rows: np.ndarray) -> np.ndarray:
+            times = copies(len(rows), int(tokens.lengths[rows[0]]))
+            with torch.inference_mode():
                 found = self._model(tokens.features(np.tile(rows, times)))["scores"]
-                logits[rows] = found.reshape(-1)[: len(rows)].double().numpy()
-                progress(len(rows))
+            values: np.ndarray = found.reshape(-1)[: len(rows)].double().numpy()
+            return values
+
+        batches = list(equal_length(tokens.lengths, self._settings.batch_size))
+        together = not self._settings.trust_remote_code and independent(self._model)
+        pairs_done = side_by_side(scored, batches) if together else ((rows, scored(rows)) for rows in batches)
+        for rows, found in pairs_done:
+            logits[rows] = found
+            progress(len(rows))
         return logits
 
     def _predicted(self, pairs: list[tuple[str, str]], progress: Callable[[int], None]) -> np.ndarray:
