@@ -78,6 +78,7 @@ def _table(title: str, seconds: dict[str, list[tuple[float, float]]], notes: str
 
 def throughput(model: str, corpus: Path, count: int, rounds: int, threads: int) -> str:
     """Passages through both; the ratio is of processor seconds."""
+    import torch
     from sentence_transformers import SentenceTransformer
 
     from negmine.encoders.loading import Settings
@@ -103,6 +104,7 @@ def throughput(model: str, corpus: Path, count: int, rounds: int, threads: int) 
             seconds[name].append(_timed(lambda name=name, arm=arm: found.__setitem__(name, arm())))  # type: ignore[misc]
     apart = float(np.abs(found["negmine"] - found["encode(batch_size=32)"]).max())
     limit = _product_limit(threads)
+    torch.set_num_threads(1)  # the counter sees what its own thread does
     operations = _operations(lambda: ours.encode_passages(texts))
     share = operations / min(wall for wall, _ in seconds["negmine"]) / limit
     rates = ", ".join(f"{name} {tokens / statistics.median(s[0] for s in runs):,.0f}" for name, runs in seconds.items())

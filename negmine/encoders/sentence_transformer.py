@@ -80,6 +80,13 @@ class LocalModel:
         s = self._settings
         return self._cut_off("document", texts, s.document_prompt, s.document_prompt_name)
 
+    def passage_tokens(self, texts: Sequence[str]) -> np.ndarray:
+        """Tokens that a transformer reads of each passage, its prompt included: int64 (n,)."""
+        s = self._settings
+        start = self._resolved("document", s.document_prompt, s.document_prompt_name)
+        with self._failures(), quiet():
+            return self._token_counts([start + text for text in texts], "document")
+
     def _cut_off(self, task: str, texts: Sequence[str], prompt: str | None, prompt_name: str | None) -> np.ndarray:
         start = self._resolved(task, prompt, prompt_name)
         with self._failures(), quiet():

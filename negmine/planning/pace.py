@@ -128,9 +128,9 @@ def _seconds(encoder: Encoder, rows: int, length: int, times: int) -> float:
 
 def _batch_seconds(encoder: Encoder, rows: int, length: int) -> float:
     """What a batch takes where as many are computed at once as in a run."""
-    if not isinstance(encoder, LocalModel):
+    if not isinstance(encoder, LocalModel) or encoder.at_once == 1:
         return _seconds(encoder, rows, length, 2)
-    encoder.tokens = rows * length
+    encoder.tokens = rows * int(encoder.passage_tokens([_text(length)])[0])  # so a batch has as many rows
     return _seconds(encoder, rows * encoder.at_once, length, 2) / encoder.at_once
 
 

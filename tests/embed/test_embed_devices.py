@@ -10,6 +10,7 @@ import pytest
 import negmine
 from negmine.encoders import sentence_transformer
 from negmine.errors import InputError
+from negmine.planning import pace
 from negmine.stages.embed.encoding import gpus_at_once, load_encoder
 
 
@@ -48,6 +49,25 @@ def test_a_stage_that_fails_closes_its_encoder(bert: Any, monkeypatch: pytest.Mo
 def test_static_embeddings_on_several_devices_are_refused(data: Any, fails: Any) -> None:
     with fails("embed.device: a model of static embeddings .* Name a single device, such as cpu", 3):
         data.run(device=["cpu", "cpu"])
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_a_plan_measures_as_many_batches_as_are_computed_at_once(
+    bert: Any, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    """So many of the size asked for, and the share of one of them in their time."""
+    given: list[int] = []
+    monkeypatch.setattr(sentence_transformer, "at_once", lambda threads: together)
+
+    def side_by_side(compute: Any, calls: Any) -> Any:
+        given.append(len(calls))
+        return [(call, compute(call)) for call in calls]
+
+    monkeypatch.setattr(sentence_transformer, "side_by_side", side_by_side)
+    monkeypatch.setattr(pace, "fastest", lambda work, times: work() is None or 6.0)
+    encoder = load_encoder(bert.config())
+    assert pace._batch_seconds(encoder, 8, 32) == 6.0 / together
+    assert given == [together]
 
 
 def test_an_encoder_alone_is_on_the_first_device(bert: Any, monkeypatch: pytest.MonkeyPatch) -> None:
