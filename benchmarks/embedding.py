@@ -106,6 +106,7 @@ def throughput(model: str, corpus: Path, count: int, rounds: int, threads: int) 
     limit = _product_limit(threads)
     torch.set_num_threads(1)  # the counter sees what its own thread does
     operations = _operations(lambda: ours.encode_passages(texts))
+    torch.set_num_threads(threads)
     share = operations / min(wall for wall, _ in seconds["negmine"]) / limit
     rates = ", ".join(f"{name} {tokens / statistics.median(s[0] for s in runs):,.0f}" for name, runs in seconds.items())
     title = f"embed: {count:,} passages, {tokens:,} tokens, {threads} threads"
