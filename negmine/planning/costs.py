@@ -18,6 +18,7 @@ from negmine.retrieval.list_costs import build_products, sample_bytes, search_pr
 from negmine.stages.lexical import COUNTED_ROWS
 from negmine.stages.mine import CANDIDATE_BYTES
 from negmine.store.vectors import SEGMENT_ROWS
+from negmine.writers.histogram import can_draw
 
 BASE = 155 * 10**6
 """Memory of the process with Arrow, numpy and faiss loaded."""
@@ -37,6 +38,8 @@ _LANGUAGES_SECONDS = 0.7
 """Seconds that it takes to load and to look at some thousand texts."""
 _START = 0.03
 """Seconds that a stage takes at least."""
+_PICTURE = 0.3
+"""Seconds of the picture in the dataset card: most of it is loading matplotlib."""
 _PASS = 3.5e-10
 """Seconds per byte of a pass over the vectors in memory of the system."""
 
@@ -214,7 +217,7 @@ def export(facts: Facts) -> Estimate:
         tasks=tasks,
         disk_bytes=round(disk),
         memory_bytes=2 * _SEARCHING + round(part + texts_in_memory(facts, max(sizes))),
-        seconds=facts.seconds(_START + work, disk, tasks),
+        seconds=facts.seconds(_START + work + _PICTURE * can_draw(), disk, tasks),
     )
 
 
