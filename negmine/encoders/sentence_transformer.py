@@ -123,7 +123,7 @@ class LocalModel:
         """Whether calls may run at the same time in this process."""
         s = self._settings
         one = not self._devices and s.backend == "torch" and self._on_processor and not self._is_sum(task)
-        return one and not s.trust_remote_code and independent(self._model)
+        return one and independent(self._model, own_code=s.trust_remote_code)
 
     def _is_sum(self, task: str) -> bool:
         """Whether a vector is a sum over the tokens of a text, looked up in a table."""

@@ -46,11 +46,11 @@ def side_by_side(compute: Callable[[C], R], calls: Sequence[C]) -> Iterator[tupl
         torch.set_num_threads(threads)
 
 
-def independent(model: Any) -> bool:
+def independent(model: Any, *, own_code: bool) -> bool:
     """Whether calls of a torch model at the same time leave each other alone: not where its positions are set anew
-    for every length of text."""
+    for every length of text, and where it runs ``own_code`` nobody knows."""
     kinds = (str(getattr(module, "rope_type", "")) for module in model.modules())
-    return not any("dynamic" in kind or "longrope" in kind for kind in kinds)
+    return not own_code and not any("dynamic" in kind or "longrope" in kind for kind in kinds)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from negmine.retrieval.similarity import score_pairs
 from negmine.selection.verdicts import reference_scores
 from negmine.stages.base import Run
 from negmine.stages.filter.loading import queries_of
-from negmine.stages.final import final_stage
+from negmine.stages.final import final_stage, kept_rows
 from negmine.stages.vectors import block_rows, embedded, flat_vectors, similarity
 from negmine.store.tables import iter_batches, read_columns, to_numpy
 
@@ -135,13 +135,14 @@ class _Pairs:
 def _kept(run: Run, chosen: np.ndarray) -> _Pairs:
     """The mined negatives of the ``chosen`` queries (q,)."""
     columns: list[tuple[np.ndarray, ...]] = []
-    for batch in _verdicts(run):
-        table = batch.filter(pc.and_(pc.equal(batch["reason"], KEPT), pc.is_valid(batch["rank"])))
-        query = to_numpy(table["query"])
-        rows = chosen[query]
-        columns.append(
-            tuple(values[rows] for values in (query, to_numpy(table["passage"]), _rank(table), _risk(table)))
-        )
+    for path in run.files(final_stage(run.config), "part-"):
+        for batch in kept_rows(path, ["query", "passage", "rank", "risk"]):
+            table = batch.filter(pc.is_valid(batch["rank"]))
+            query = to_numpy(table["query"])
+            rows = chosen[query]
+            columns.append(
+                tuple(values[rows] for values in (query, to_numpy(table["passage"]), _rank(table), _risk(table)))
+            )
     return _Pairs(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 

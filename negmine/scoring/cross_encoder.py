@@ -103,9 +103,9 @@ class CrossEncoderScorer:
             return values
 
         batches = list(equal_length(tokens.lengths, self._settings.batch_size))
-        together = not self._settings.trust_remote_code and independent(self._model)
-        pairs_done = side_by_side(scored, batches) if together else ((rows, scored(rows)) for rows in batches)
-        for rows, found in pairs_done:
+        together = independent(self._model, own_code=self._settings.trust_remote_code)
+        done = side_by_side(scored, batches) if together else ((rows, scored(rows)) for rows in batches)
+        for rows, found in done:
             logits[rows] = found
             progress(len(rows))
         return logits

@@ -116,12 +116,9 @@ class FlatVectors:
         return found[place].astype(np.float32, copy=False)
 
     def _taken(self, numbers: np.ndarray) -> np.ndarray:
-        whole = self._whole()
         found = np.empty((len(numbers), self.dimension), np.float32)
-        for first, piece in whole:
-            inside = (
-                slice(None) if len(whole) == 1 else np.flatnonzero((numbers >= first) & (numbers < first + len(piece)))
-            )
+        for first, piece in self._whole():
+            inside = np.flatnonzero((numbers >= first) & (numbers < first + len(piece)))
             found[inside] = piece[numbers[inside] - first]
         return found
 
@@ -172,7 +169,10 @@ class FlatVectors:
 
 def _mapped(path: Path) -> np.ndarray:
     """A file of numbers in memory, as it is asked for; what is written there stays out of the file."""
-    matrix = np.load(path, mmap_mode="c")
+    try:
+        matrix = np.load(path, mmap_mode="c")
+    except ValueError as error:  # it is shorter than its header says
+        raise OSError(f"{path} ends before its last vector") from error
     if hasattr(mmap, "MADV_WILLNEED"):
         matrix._mmap.madvise(mmap.MADV_WILLNEED)
     return np.asarray(matrix)

@@ -117,9 +117,10 @@ def test_texts_are_read_by_one_thread_at_a_time() -> None:
 )
 def test_positions_that_follow_the_length_make_calls_depend_on_each_other(kind: Any, alone: bool) -> None:
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
-    assert independent(model)
+    assert independent(model, own_code=False)
+    assert not independent(model, own_code=True)
     model[1].rope_type = kind
-    assert independent(model) is not alone
+    assert independent(model, own_code=False) is not alone
 
 
 def _texts(count: int) -> list[str]:

@@ -96,3 +96,19 @@ def test_a_file_that_lost_its_end_is_an_error(tmp_path: Path, matrix: np.ndarray
         list(source.blocks(50))
     with pytest.raises(OSError, match="ends before its last vector"):
         source.take(np.array([79]))
+
+
+def test_so_it_is_where_the_matrix_stays_in_memory(tmp_path: Path, matrix: np.ndarray) -> None:
+    paths = segments(tmp_path, matrix, 40)
+    source = FlatVectors.open(paths, hold=103)
+    paths[1].write_bytes(paths[1].read_bytes()[:-1])
+    with pytest.raises(OSError, match="ends before its last vector"):
+        list(source.blocks(50))
+
+
+def test_writing_into_a_block_leaves_the_file_alone(tmp_path: Path, matrix: np.ndarray) -> None:
+    paths = segments(tmp_path, matrix, 40)
+    before = [path.read_bytes() for path in paths]
+    for _, block in FlatVectors.open(paths, hold=103).blocks(50):
+        block[:] = 0
+    assert [path.read_bytes() for path in paths] == before

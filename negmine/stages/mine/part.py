@@ -118,9 +118,9 @@ class Miner:
 
     def _at_once(self) -> int | None:
         """How many queries to search at once at most; None: as many as memory allows for, because every search is a
-        pass over the passages or over their lists."""
-        passes_cost = self.job.config.mine.dense and searching.method(self.job)["method"] != "exact"
-        return None if passes_cost or not self.source.kept else _AT_ONCE
+        pass over files or over an index."""
+        exact = not self.job.config.mine.dense or searching.method(self.job)["method"] == "exact"
+        return _AT_ONCE if exact and self.source.kept else None
 
     def _named_by(self, name: str, hits: Hits, own: np.ndarray) -> np.ndarray:
         """Which of the hits of a retriever are candidates: bool (n,), given which are the query's ``own`` (n,). Runs
