@@ -18,7 +18,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from multiprocessing import connection, resource_tracker
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -85,7 +85,9 @@ class Workers:
                 found = None
             if isinstance(found, tuple):
                 return found
-            # A failed call may be the consequence of a process that is gone.
+            # A failed call may be the consequence of a process that is gone, or that is just about to be.
+            if isinstance(found, (OSError, EOFError)):
+                connection.wait([process.sentinel for process in self._processes()], timeout=_TICK)
             for device, process in zip(self._devices, self._processes(), strict=True):
                 if not process.is_alive():
                     raise _gone(device, process.exitcode) from found

@@ -33,7 +33,7 @@ def connected(config: Config) -> Iterator[None]:
             f"the package ray cannot be imported ({error})", hint="Run: pip install 'negmine[ray]'"
         ) from error
     if ray.is_initialized():
-        with _silence():
+        with silence():
             yield
         return
     address = config.engine.address
@@ -43,12 +43,12 @@ def connected(config: Config) -> Iterator[None]:
         options |= {"include_dashboard": False, "num_cpus": cpus, "object_store_memory": _STORE_BYTES}
     elif address != "auto":
         _reachable(address)
-    with _own_signal_handlers():
-        try:
-            ray.init(address=address, **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise _no_cluster(address, reason(error)) from error
-    with _silence(), contextlib.ExitStack() as stack:
+    with silence(), contextlib.ExitStack() as stack:
+        with _own_signal_handlers():
+            try:
+                ray.init(address=address, **options)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise _no_cluster(address, reason(error)) from error
         stack.callback(ray.shutdown)
         yield
 
@@ -89,8 +89,11 @@ def _own_signal_handlers() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Keep Ray's reports of lost workers, which it prints to stdout, out of the command's output."""
+def silence() -> Iterator[None]:
+    """Keep Ray's reports of lost machines and workers, which it prints to stdout, out of the command's output.
+
+    They come at any time after the connection is made, also of what was lost before it.
+    """
     from ray._private import worker
 
     printed = getattr(worker, "print_to_stdstream", None)

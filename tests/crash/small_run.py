@@ -84,6 +84,7 @@ def negmine(*words: str | Path, driver: Path | None = None, **more: Any) -> subp
 def tasks_run(finished: subprocess.CompletedProcess[str]) -> dict[str, int]:
     """Tasks that a ``--json`` run did, by stage."""
     assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("{"), finished.stdout
     return {stage["stage"]: stage["tasks_run"] for stage in json.loads(finished.stdout)["stages"]}
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from negmine.encoders.loading import devices
 from negmine.encoders.sentence_transformer import SentenceTransformerEncoder, Settings
+from negmine.encoders.workers import Workers
 from negmine.errors import ConfigError, InputError, NegmineError
 
 TWO = ("cpu", "cpu")
@@ -79,6 +81,27 @@ def test_a_killed_process_is_an_error_and_ends_the_others(made: Any, bert_model:
     assert killed
     assert processes() == []
     assert encoder.encode_passages(texts(3)).shape == (3, 32)
+
+
+def test_a_lost_connection_waits_for_the_process_that_is_about_to_be_gone() -> None:
+    """A killed process closes its connections a moment before it counts as ended."""
+
+    class Model:
+        def start_multi_process_pool(self, devices: list[str]) -> dict[str, Any]:
+            process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+            process.start()
+            return {"processes": [process]}
+
+        def stop_multi_process_pool(self, pool: dict[str, Any]) -> None:
+            pool["processes"][0].join()
+
+    def encode(pool: dict[str, Any], call: int) -> np.ndarray:
+        threading.Timer(0.2, pool["processes"][0].kill).start()
+        raise ConnectionResetError("Connection reset by peer")
+
+    with pytest.raises(NegmineError, match=r"the worker process of device 'cpu' ended \(signal 9\)") as error:
+        list(Workers(Model(), ["cpu"]).map(encode, [1]))
+    assert isinstance(error.value.__cause__, ConnectionResetError)
 
 
 @pytest.mark.slow

@@ -50,10 +50,13 @@ def connect(address: str, **variables: str) -> None:
 
 
 def main() -> None:
-    connect(os.environ["TEST_CLUSTER"], TEST_PAUSE=os.environ.get("TEST_PAUSE", "0"))
     import slow_negmine
 
-    slow_negmine.main()
+    from negmine.executors.cluster import silence
+
+    with silence():
+        connect(os.environ["TEST_CLUSTER"], TEST_PAUSE=os.environ.get("TEST_PAUSE", "0"))
+        slow_negmine.main()
 
 
 if __name__ == "__main__":

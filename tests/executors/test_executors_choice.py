@@ -12,6 +12,7 @@ from small_run import environment, make_run
 from negmine.config import config_from_dict, load_config
 from negmine.errors import ConfigError, MissingDependencyError
 from negmine.executors import LocalExecutor, RayExecutor, engine
+from negmine.executors.cluster import connected
 from negmine.executors.ray import _Pool
 from negmine.pipeline import run
 from negmine.stages import STAGES
@@ -74,6 +75,25 @@ def test_an_address_where_nobody_listens_is_refused_at_once(tmp_path: Path) -> N
         address = f"127.0.0.1:{held.getsockname()[1]}"
         with pytest.raises(ConfigError, match=f"the cluster '{address}' cannot be used"):
             run(load_config(make_run(tmp_path), ["engine.kind=ray", f"engine.address='{address}'"]))
+
+
+def test_what_a_cluster_reports_stays_out_of_the_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the moment of the connection: a machine may have been lost just before."""
+    ray = pytest.importorskip("ray")
+
+    def report(**options: object) -> None:
+        data = {"lines": ["a node has been marked dead"], "pid": "raylet", "is_err": False}
+        ray._private.worker.print_to_stdstream(data, ignore_prefix=False)
+
+    report()
+    assert "marked dead" in capsys.readouterr().out
+    monkeypatch.setattr(ray, "init", report)
+    monkeypatch.setattr(ray, "shutdown", report)
+    with connected(config_from_dict({**LEAST, "engine": {"kind": "ray"}})):
+        report()
+    assert capsys.readouterr().out == ""
 
 
 def node(alive: bool = True, **resources: float) -> dict[str, object]:
