@@ -141,7 +141,7 @@ def _similarities(one: Trial, query: np.ndarray, passage: np.ndarray) -> dict[st
         part = slice(low, low + CHUNK)
         vectors = data.passages[passage[part]]
         score[part] = np.einsum("ij,ij->i", data.queries[query[part]], vectors, dtype=np.float64)
-        cosine[part] = closeness.cosines(query[part], vectors)[:, 1]
+        cosine[part] = closeness.cosines(query[part], vectors[:, None])[:, 0, 1]
     return {"score": score, "positive_similarity": cosine}
 
 

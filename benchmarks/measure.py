@@ -40,6 +40,7 @@ def import_all() -> None:
     import faiss  # noqa: F401
     import pyarrow.parquet
 
+    import negmine.pipeline
     import negmine.stages  # noqa: F401
 
     pyarrow.array([0])  # with its first array it imports pandas, where that is installed

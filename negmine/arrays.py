@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 
@@ -22,6 +24,20 @@ def expand(offsets: np.ndarray, which: np.ndarray) -> np.ndarray:
     total = int(counts.sum())
     before = np.repeat(np.cumsum(counts) - counts, counts)
     return np.arange(total) - before + np.repeat(offsets[:-1][which], counts)
+
+
+def runs_of_equal_length(group: np.ndarray, most: int) -> Iterator[np.ndarray]:
+    """Rows (g, w) of runs of equal values in ``group`` (n,), those together whose length is the same; runs of more than
+    ``most`` rows in pieces. Each matrix has ``most`` rows at most, and every row is in one of them."""
+    starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]])[: len(group)])
+    lengths = np.diff(starts, append=len(group))
+    for length in np.unique(lengths).tolist():
+        firsts = starts[lengths == length]
+        for piece in range(0, length, most):
+            places = np.arange(piece, min(piece + most, length))
+            together = max(most // len(places), 1)
+            for low in range(0, len(firsts), together):
+                yield firsts[low : low + together, None] + places
 
 
 def find_pairs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -71,6 +72,7 @@ def is_key(names: tuple[str | int, ...]) -> bool:
     return section is not None and last in section.model_fields
 
 
+@cache
 def all_keys() -> tuple[str, ...]:
     """Every key that holds a value, dotted, in the order of the reference; a list of sections is one."""
     return tuple(_leaves(Config, ""))

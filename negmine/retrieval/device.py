@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from negmine.retrieval.proposing import Propose, Proposed, group_by_depth
-from negmine.retrieval.similarity import Blocks
+from negmine.retrieval.similarity import Blocks, greatest_norm
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,7 @@ def propose_with_torch(device: str) -> Propose:
         greatest, passages, size = 0.0, 0, _PASSAGES[1]
         with _single_precision():
             for start, vectors in blocks():
-                greatest = max(greatest, float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors).max())))
+                greatest = max(greatest, greatest_norm(vectors, similarity))
                 passages = start + len(vectors)
                 low = 0
                 while low < len(vectors):

@@ -31,42 +31,43 @@ class Closeness:
         self._single = bool((np.diff(self._offsets) == 1).all())
 
     def cosines(self, query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-        """Mean and greatest cosine of each candidate to a positive of its query: float64 (n, 2).
+        """Mean and greatest cosine of each candidate to a positive of its query: float64 (q, n, 2).
 
-        ``query`` (n,) are the candidates' queries, each of which has a positive; ``vectors``
-        float32 (n, d) the candidates' own.
+        ``query`` (q,) are queries, each of which has a positive; ``vectors`` float32 (q, n, d) those of
+        ``n`` candidates of each.
         """
         if not self._normalized:
             vectors = _directions(vectors)
         if self._single:
-            return np.repeat(_dots(self._positives, query, vectors).astype(np.float64)[:, None], 2, axis=1)
+            return np.repeat(_dots(self._positives[query], vectors).astype(np.float64)[..., None], 2, axis=2)
         positive = expand(self._offsets, query)
         counts = np.diff(self._offsets)[query]
-        candidate = np.repeat(np.arange(len(query)), counts)
-        each = np.empty(len(positive), np.float64)
-        for low in range(0, len(positive), _CHUNK):
-            part = slice(low, low + _CHUNK)
-            each[part] = _dots(self._positives, positive[part], vectors[candidate[part]])
-        if not len(each):
-            return np.empty((0, 2), np.float64)
+        of = np.repeat(np.arange(len(query)), counts)
+        each = np.empty((vectors.shape[1], len(positive)), np.float64)
+        step = max(_CHUNK // max(vectors.shape[1], 1), 1)
+        for low in range(0, len(positive), step):
+            part = slice(low, low + step)
+            each[:, part] = _dots(self._positives[positive[part]], vectors[of[part]]).T
+        if not each.size:
+            return np.empty((*vectors.shape[:2], 2), np.float64)
         starts = np.cumsum(counts) - counts
-        return np.stack([np.add.reduceat(each, starts) / counts, np.maximum.reduceat(each, starts)], axis=1)
+        mean = np.add.reduceat(each, starts, axis=1) / counts
+        return np.stack([mean.T, np.maximum.reduceat(each, starts, axis=1).T], axis=2)
 
 
-def _dots(left: np.ndarray, rows: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Dot products (n,) of ``left[rows]`` and ``right`` (n, d), row by row."""
-    products = left.take(rows, axis=0)
-    products *= right
-    return products.sum(axis=1)
+def _dots(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Dot products (q, n) of ``left`` (q, d) and ``right`` (q, n, d), row by row."""
+    products: np.ndarray = np.einsum("qd,qnd->qn", left, right)
+    return products
 
 
 def _directions(vectors: np.ndarray) -> np.ndarray:
-    """The vectors (n, d) scaled to length 1; a vector of zeros stays one."""
+    """The vectors (..., d) scaled to length 1; a vector of zeros stays one."""
     squares = vectors.astype(np.float64)
     squares *= squares
-    norms = np.sqrt(squares.sum(axis=1))
+    norms = np.sqrt(squares.sum(axis=-1))
     norms[norms == 0] = 1
-    return vectors * (1 / norms).astype(np.float32)[:, None]
+    return vectors * (1 / norms).astype(np.float32)[..., None]
 
 
 def gather(blocks: Blocks, passage: np.ndarray) -> np.ndarray:

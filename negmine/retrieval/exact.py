@@ -12,8 +12,11 @@ from negmine.retrieval.evidence import Closeness
 from negmine.retrieval.proposing import Propose, propose_on_cpu
 from negmine.retrieval.similarity import Blocks, score_pairs
 
-_SPARE = 8
-"""Passages fetched beyond the depth: single precision may put the last ones in another order."""
+
+def _spare(depth: np.ndarray) -> np.ndarray:
+    """Passages fetched beyond the depth (q,): single precision may put the last ones in another order, and the deeper
+    they are the closer together are their scores."""
+    return 4 + depth // 50
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def search_exact(
     for the cosines to the queries' positives. Whatever ``propose`` is, the result is the same.
     """
     depth = np.minimum(depth, passages)
-    near = propose(query_vectors, blocks, np.minimum(depth + _SPARE, passages), similarity)
+    near = propose(query_vectors, blocks, np.minimum(depth + _spare(depth), passages), similarity)
     found = scored(query_vectors, blocks, near.query, near.passage, similarity, closeness)
     order = _within(found, depth)
     rounding = _rounding(query_vectors, near.greatest, similarity)
@@ -77,9 +80,9 @@ def scored(
     """The pairs (n,) with their scores and, where asked for, cosines, in one pass over the blocks."""
     cosines = np.empty((len(query), 0 if closeness is None else 2), np.float64)
 
-    def seen(rows: np.ndarray, vectors: np.ndarray) -> None:
+    def seen(of: np.ndarray, rows: np.ndarray, vectors: np.ndarray) -> None:
         if closeness is not None:
-            cosines[rows] = closeness.cosines(query[rows], vectors)
+            cosines[rows] = closeness.cosines(of, vectors)
 
     scores = score_pairs(query_vectors, blocks, query, passage, similarity, seen)
     return Neighbours(query, passage, scores, cosines)

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import faiss
 import numpy as np
 
+from negmine.arrays import runs_of_equal_length
+
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
 Blocks = Callable[[], Iterable[tuple[int, np.ndarray]]]
 """Starts a pass over the passage vectors: (first passage, float32 (b, d)) in order."""
 
-Seen = Callable[[np.ndarray, np.ndarray], None]
-"""Is given some rows of pairs (m,) and the vectors of their passages, float32 (m, d), to be read at
-once. Threads call it at the same time, with different rows."""
+Seen = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+"""Is given queries (g,), which ``w`` pairs of each they are, (g, w), and the vectors of these pairs' passages, float32
+(g, w, d), to be read at once. Threads call it at the same time, with different pairs."""
 
-# Pairs scored at once: a few copies of this many vectors stay in the processor's cache.
-_CHUNK = 512
+_UNIT = 1 + 2.0**-10
+"""Vectors that are compared by cosine are normalised when they are embedded; half precision may lengthen them by half
+of that."""
+
+_CHUNK = 1024
+"""Pairs scored at once: enough that threads seldom wait for each other, few enough for the processor's cache."""
+
+
+def greatest_norm(vectors: np.ndarray, similarity: str) -> float:
+    """At least the length of the longest of the vectors (n, d)."""
+    if similarity == "cosine":
+        return _UNIT
+    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors).max()))
 
 
 def pair_scores(queries: np.ndarray, passages: np.ndarray, similarity: str) -> np.ndarray:
@@ -30,21 +43,22 @@ def pair_scores(queries: np.ndarray, passages: np.ndarray, similarity: str) -> n
     scored with it. Cosine is the dot product: its vectors are normalised when they are embedded.
     """
     scores = np.empty(len(queries), np.float64)
-    combine = np.multiply if similarity in ("cosine", "dot") else np.subtract
-    buffer = np.empty((min(_CHUNK, len(queries)), queries.shape[1]), np.float64)
     for low in range(0, len(queries), _CHUNK):
-        high = min(low + _CHUNK, len(queries))
-        each = buffer[: high - low]
-        np.copyto(each, passages[low:high])  # apart: numpy converts piece by piece what it is to combine
-        combine(queries[low:high], each, out=each)
-        if similarity in ("cosine", "dot"):
-            scores[low:high] = each.sum(axis=1)
-        elif similarity == "euclidean":
-            each *= each
-            scores[low:high] = -np.sqrt(each.sum(axis=1))
-        else:
-            scores[low:high] = -np.abs(each, out=each).sum(axis=1)
+        part = slice(low, low + _CHUNK)
+        scores[part] = _scores(queries[part].astype(np.float64), passages[part].astype(np.float64), similarity)
     return scores
+
+
+def _scores(queries: np.ndarray, passages: np.ndarray, similarity: str) -> np.ndarray:
+    """Of float64 (..., d), which are broadcast: (...). ``passages`` may be overwritten."""
+    if similarity in ("cosine", "dot"):
+        products: np.ndarray = np.einsum("...d,...d->...", queries, passages)
+        return products
+    difference = np.subtract(queries, passages, out=passages)
+    if similarity == "euclidean":
+        return -np.sqrt(np.einsum("...d,...d->...", difference, difference))
+    distances: np.ndarray = np.abs(difference, out=difference).sum(axis=-1)
+    return -distances
 
 
 def score_pairs(
@@ -67,23 +81,24 @@ def score_pairs(
     threads = faiss.omp_get_max_threads()
     wide = query_vectors.astype(np.float64)
 
-    def score(inside: np.ndarray, start: int, vectors: np.ndarray) -> None:
-        shape = (min(_CHUNK, len(inside)), query_vectors.shape[1])
-        lefts, rights = np.empty(shape, np.float64), np.empty(shape, np.float32)
-        for low in range(0, len(inside), _CHUNK):
-            rows = inside[low : low + _CHUNK]
-            left, right = lefts[: len(rows)], rights[: len(rows)]
+    def score(groups: Sequence[np.ndarray], start: int, vectors: np.ndarray) -> None:
+        most = max(rows.size for rows in groups)
+        single, double = (np.empty((most, query_vectors.shape[1]), kind) for kind in (np.float32, np.float64))
+        for rows in groups:
+            of, shape = query[rows[:, 0]], (*rows.shape, query_vectors.shape[1])
+            found, widened = single[: rows.size].reshape(shape), double[: rows.size].reshape(shape)
             # Any mode but "raise" writes into ``out`` without a copy in between.
-            wide.take(query[rows], axis=0, out=left, mode="clip")
-            vectors.take(passage[rows] - start, axis=0, out=right, mode="clip")
-            scores[rows] = pair_scores(left, right, similarity)
+            vectors.take(passage[rows] - start, axis=0, out=found, mode="clip")
+            np.copyto(widened, found)
+            scores[rows] = _scores(wide[of][:, None], widened, similarity)
             if seen is not None:
-                seen(rows, right)
+                seen(of, rows, found)
 
     with ThreadPoolExecutor(threads) as pool:
         for start, vectors in _until(blocks, int(passage.max())):
             inside = np.flatnonzero((passage >= start) & (passage < start + len(vectors)))
-            shares = [inside] if len(inside) <= _CHUNK else np.array_split(inside, threads)
+            groups = [inside[rows] for rows in runs_of_equal_length(query[inside], _CHUNK)]
+            shares = [groups[first::threads] for first in range(min(threads, len(groups)))]
             list(pool.map(partial(score, start=start, vectors=vectors), shares))
     return scores
 

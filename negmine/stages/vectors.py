@@ -47,7 +47,8 @@ def embedded(run: Run, kind: str, start: int, stop: int, encoder: str | None = N
 
 def query_vectors(run: Run, start: int, stop: int, encoder: str | None = None) -> np.ndarray:
     """Query vectors [start, stop) as float32 (q, d)."""
-    return np.concatenate(list(embedded(run, "queries", start, stop, encoder))).astype(np.float32, copy=False)
+    found = list(embedded(run, "queries", start, stop, encoder))
+    return (found[0] if len(found) == 1 else np.concatenate(found)).astype(np.float32, copy=False)
 
 
 def flat_vectors(run: Run, paths: list[Path] | None = None, encoder: str | None = None) -> FlatVectors:

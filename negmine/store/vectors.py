@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import mmap
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,9 +25,9 @@ _CONVERTED = 4096
 class FlatVectors:
     """A matrix (rows, dimension) kept as ``.npy`` segments of ``SEGMENT_ROWS`` rows each.
 
-    A matrix of at most ``hold`` rows stays in memory: mapped, or read once where its numbers are stored in half
-    precision. Blocks of a larger one are read, not mapped: mapped pages would count against the memory limit.
-    Files are read on ``threads`` threads.
+    A matrix of at most ``hold`` rows is read once and stays in memory; of a larger one a block at a time does. Nothing
+    is mapped: mapped pages would count against the memory limit, and an error of the disk would end the process
+    without a word. Files are read on ``threads`` threads.
     """
 
     segments: Sequence[Path]
@@ -40,8 +39,8 @@ class FlatVectors:
     dtype: np.dtype
     hold: int = 0
     threads: int = 1
-    _held: list[tuple[int, np.ndarray]] = field(default_factory=list)
-    """The whole matrix in pieces, each with its first row."""
+    _held: list[np.ndarray] = field(default_factory=list)
+    """The whole matrix, where it stays in memory and was read."""
     _used: list[np.ndarray] = field(default_factory=list)
     """The buffer of the last pass over the blocks."""
 
@@ -71,9 +70,9 @@ class FlatVectors:
         A block is valid until the next one is asked for: they share one buffer.
         """
         if self.kept:
-            for first, piece in self._whole():
-                for low in range(0, len(piece), rows):
-                    yield first + low, piece[low : low + rows]
+            whole = self._whole()
+            for low in range(0, len(whole), rows):
+                yield low, whole[low : low + rows]
             return
         rows = min(rows, self.rows)
         # New memory costs more than what is read into it.
@@ -87,21 +86,18 @@ class FlatVectors:
                 yield low, part
         self._used[:] = [block]
 
-    def _whole(self) -> list[tuple[int, np.ndarray]]:
+    def _whole(self) -> np.ndarray:
         if not self._held:
-            if self.dtype == np.float32:
-                self._held.extend(zip(self.starts.tolist(), map(_mapped, self.segments), strict=False))
-            else:
-                matrix = np.empty((self.rows, self.dimension), np.float32)
-                with ThreadPoolExecutor(self.threads) as pool:
-                    self._fill(pool, 0, matrix)
-                self._held.append((0, matrix))
-        return self._held
+            matrix = np.empty((self.rows, self.dimension), np.float32)
+            with ThreadPoolExecutor(self.threads) as pool:
+                self._fill(pool, 0, matrix)
+            self._held.append(matrix)
+        return self._held[0]
 
     def take(self, numbers: np.ndarray) -> np.ndarray:
         """The rows ``numbers`` (n,), in any order and repeated or not: float32 (n, d). Few of many are read alone."""
         if self._held or (self.kept and len(numbers) * _FEW > self.rows):
-            return self._taken(numbers)
+            return self._whole().take(numbers, axis=0)
         distinct, place = np.unique(numbers, return_inverse=True)
         found = np.empty((len(distinct), self.dimension), self.dtype)
         width = self.dimension * self.dtype.itemsize
@@ -114,13 +110,6 @@ class FlatVectors:
                     offset = self.offsets[number] + (int(distinct[at]) - start) * width
                     _read_exactly(file.fileno(), found[at], offset, self.segments[number])
         return found[place].astype(np.float32, copy=False)
-
-    def _taken(self, numbers: np.ndarray) -> np.ndarray:
-        found = np.empty((len(numbers), self.dimension), np.float32)
-        for first, piece in self._whole():
-            inside = np.flatnonzero((numbers >= first) & (numbers < first + len(piece)))
-            found[inside] = piece[numbers[inside] - first]
-        return found
 
     def _fill(self, pool: ThreadPoolExecutor, low: int, block: np.ndarray) -> None:
         """Rows ``low`` ... into ``block`` float32 (b, d), from as many segments as they lie in."""
@@ -165,17 +154,6 @@ class FlatVectors:
                 for low, high in zip([0, *edges], [*edges, len(to)], strict=True):
                     file.seek(first + int(to[order[low]]) * width)
                     file.write(ordered[low:high].data)
-
-
-def _mapped(path: Path) -> np.ndarray:
-    """A file of numbers in memory, as it is asked for; what is written there stays out of the file."""
-    try:
-        matrix = np.load(path, mmap_mode="c")
-    except ValueError as error:  # it is shorter than its header says
-        raise OSError(f"{path} ends before its last vector") from error
-    if hasattr(mmap, "MADV_WILLNEED"):
-        matrix._mmap.madvise(mmap.MADV_WILLNEED)
-    return np.asarray(matrix)
 
 
 def _read_exactly(file: int, array: np.ndarray, offset: int, path: Path) -> None:

@@ -14,6 +14,7 @@ from small_run import command, environment, litter, make_run, negmine, run_files
 
 DRIVER = Path(__file__).parent / "slow_negmine.py"
 ENDINGS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated"), signal.SIGKILL: (-9, "")}
+QUICK = {(signal.SIGKILL, "embed"), (signal.SIGKILL, "mine"), (signal.SIGTERM, "mine"), (signal.SIGINT, "embed")}
 
 
 @dataclass
@@ -55,8 +56,15 @@ def interrupted(base: Base, work: Path, stage: str, number: signal.Signals) -> t
     return process.wait(60), process.communicate()[1]
 
 
-@pytest.mark.parametrize("stage", ["embed", "mine"])
-@pytest.mark.parametrize("number", list(ENDINGS), ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    ("number", "stage"),
+    [
+        pytest.param(number, stage, marks=[] if (number, stage) in QUICK else pytest.mark.slow)
+        for number in ENDINGS
+        for stage in ("embed", "mine")
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_only_missing_parts_are_computed_after_a_signal(
     base: Base, tmp_path: Path, stage: str, number: signal.Signals
 ) -> None:

@@ -37,15 +37,19 @@ def test_mean_and_greatest_equal_brute_force(seed: int, dimension: int, positive
     of_passage = rng.integers(0, 40, len(of_query))
     query, passage = rng.integers(0, len(positives), candidates), rng.integers(0, 40, candidates)
     closeness = Closeness(vectors[of_passage], of_query, len(positives))
-    got = closeness.cosines(query, vectors[passage])
+    got = closeness.cosines(query, vectors[passage][:, None])[:, 0]
     assert got.shape == (candidates, 2)
     assert got.dtype == np.float64
     known = np.array([[cosine(left, right) for right in vectors] for left in vectors])
     for row, q, c in zip(got, query, passage, strict=True):
         each = [known[p, c] for p in of_passage[of_query == q]]
         assert row == pytest.approx([sum(each) / len(each), max(each)], abs=2e-6)
-    alone = [closeness.cosines(query[[n]], vectors[passage[[n]]])[0] for n in range(candidates)]
+    alone = [closeness.cosines(query[[n]], vectors[passage[[n]]][None])[0, 0] for n in range(candidates)]
     np.testing.assert_array_equal(got, np.array(alone).reshape(-1, 2))
+    few = np.arange(len(positives))
+    together = closeness.cosines(few, np.repeat(vectors[None, :15], len(few), axis=0))
+    for q in few:
+        np.testing.assert_array_equal(together[q], closeness.cosines(np.repeat(q, 15), vectors[:15, None])[:, 0])
 
 
 def test_one_positive_makes_mean_and_greatest_equal() -> None:
@@ -53,16 +57,16 @@ def test_one_positive_makes_mean_and_greatest_equal() -> None:
     rng = np.random.default_rng(3)
     vectors = rng.standard_normal((20, 48)).astype(np.float32)
     query = np.arange(20) % 2
-    single = Closeness(vectors[[4, 9]], np.array([0, 1]), 2).cosines(query, vectors)
-    several = Closeness(vectors[[4, 9, 1, 2]], np.array([0, 1, 2, 2]), 3).cosines(query, vectors)
+    single = Closeness(vectors[[4, 9]], np.array([0, 1]), 2).cosines(query, vectors[:, None])
+    several = Closeness(vectors[[4, 9, 1, 2]], np.array([0, 1, 2, 2]), 3).cosines(query, vectors[:, None])
     np.testing.assert_array_equal(single, several)
-    np.testing.assert_array_equal(single[:, 0], single[:, 1])
+    np.testing.assert_array_equal(single[..., 0], single[..., 1])
 
 
 def test_a_passage_is_most_similar_to_itself() -> None:
     vectors = np.array([[3.0, 0.0], [0.0, 2.0]], np.float32)
-    got = Closeness(vectors[:1], np.array([0]), 1).cosines(np.array([0, 0]), vectors[[1, 0]])
-    assert got[:, 1].tolist() == pytest.approx([0.0, 1.0])
+    got = Closeness(vectors[:1], np.array([0]), 1).cosines(np.array([0]), vectors[None, [1, 0]])
+    assert got[0, :, 1].tolist() == pytest.approx([0.0, 1.0])
 
 
 @settings(max_examples=50, deadline=None)
