@@ -22,6 +22,8 @@ demo: $(STAMP)
 	$(BIN)/python sample_data/show_demo.py
 	$(BIN)/negmine report -c configs/demo.yaml
 
+# Several test processes share the cores: a thread that waits is not to keep one busy.
+test: export OMP_WAIT_POLICY = PASSIVE
 test: $(STAMP)
 	$(PYTEST) -n auto --dist loadfile
 

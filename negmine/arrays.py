@@ -6,6 +6,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
+_AT_ONCE = 4096
+"""Products added up in one go: beyond its buffer of 8,192 numbers numpy adds in an order that depends on the shape."""
+
+
+def dots(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Dot products along the last axis of arrays (..., d) of one type, which are broadcast: (...).
+
+    Each is computed by the same sequence of operations, whatever is computed beside it.
+    """
+    pieces = [slice(low, low + _AT_ONCE) for low in range(0, left.shape[-1], _AT_ONCE)]
+    total: np.ndarray = np.einsum("...d,...d->...", left[..., pieces[0]], right[..., pieces[0]])
+    for piece in pieces[1:]:
+        total = total + np.einsum("...d,...d->...", left[..., piece], right[..., piece])
+    return total
+
 
 def positions(group: np.ndarray) -> np.ndarray:
     """Place (0-based) of each row among the rows of its group; ``group`` (n,) is contiguous."""

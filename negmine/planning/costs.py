@@ -182,7 +182,7 @@ def mine(facts: Facts) -> Estimate:
     # Each batch of queries reads the matrix three times: positives, search, exact scores.
     batches = facts.parts * math.ceil(wanted / quarter)
     several = facts.work.positives / max(queries, 1)
-    candidate = 1e-6 + 0.4e-9 * d * (1 + several) / facts.machine.threads
+    candidate = 0.7e-6 + 0.8e-9 * d * (1 + several) / facts.machine.threads
     words = queries * (5e-5 + 3e-9 * passages) * config.mine.bm25
     seconds = facts.seconds(_START + facts.candidates * candidate + words, disk, tasks)
     passes = batches * 3 * passages * (facts.vector_bytes or 0) * _PASS / facts.machine.speed

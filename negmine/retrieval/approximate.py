@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,7 +25,7 @@ def new_index(factory: str, dimension: int, similarity: str) -> Any:
         raise ConfigError("approximate indexes do not support the manhattan similarity", where="index.dense")
     metric = faiss.METRIC_L2 if similarity == "euclidean" else faiss.METRIC_INNER_PRODUCT
     try:
-        return faiss.index_factory(dimension, factory, metric)
+        index = faiss.index_factory(dimension, factory, metric)
     except RuntimeError as error:
         cause = str(error).split("could not parse")[-1].split("\n")[0][-120:].strip()
         raise ConfigError(
@@ -32,10 +33,23 @@ def new_index(factory: str, dimension: int, similarity: str) -> Any:
             where="index.dense",
             hint="Use exact, or a factory string such as IVF1024,Flat.",
         ) from error
+    inner: Any = index
+    while isinstance(inner, faiss.IndexPreTransform | faiss.IndexRefine):
+        inner = faiss.downcast_index(inner.index if isinstance(inner, faiss.IndexPreTransform) else inner.base_index)
+    if isinstance(inner, faiss.IndexPQ | faiss.IndexIVFPQ):
+        # An order of the codes that only a search with ``ht`` makes use of takes seconds for each byte of a code.
+        inner.do_polysemous_training = False
+    return index
 
 
 def set_search_params(index: Any, params: str) -> None:
     """Apply a faiss parameter string such as ``nprobe=32``. Raises ConfigError when it does not fit."""
+    if re.search(r"\bht\s*=", params):
+        raise ConfigError(
+            f"'{params}' filters by polysemous codes (ht), which are not trained",
+            where="index.search_params",
+            hint="Leave out ht.",
+        )
     try:
         space: Any = faiss.ParameterSpace()
         space.set_index_parameters(index, params)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from negmine.arrays import expand, spans
+from negmine.arrays import dots, expand, spans
 from negmine.retrieval.similarity import Blocks
 
 # Pairs of candidate and positive compared at once: their vectors stay in the processor's cache.
@@ -39,7 +39,7 @@ class Closeness:
         if not self._normalized:
             vectors = _directions(vectors)
         if self._single:
-            return np.repeat(_dots(self._positives[query], vectors).astype(np.float64)[..., None], 2, axis=2)
+            return np.repeat(dots(self._positives[query][:, None], vectors).astype(np.float64)[..., None], 2, axis=2)
         positive = expand(self._offsets, query)
         counts = np.diff(self._offsets)[query]
         of = np.repeat(np.arange(len(query)), counts)
@@ -47,18 +47,12 @@ class Closeness:
         step = max(_CHUNK // max(vectors.shape[1], 1), 1)
         for low in range(0, len(positive), step):
             part = slice(low, low + step)
-            each[:, part] = _dots(self._positives[positive[part]], vectors[of[part]]).T
+            each[:, part] = dots(self._positives[positive[part]][:, None], vectors[of[part]]).T
         if not each.size:
             return np.empty((*vectors.shape[:2], 2), np.float64)
         starts = np.cumsum(counts) - counts
         mean = np.add.reduceat(each, starts, axis=1) / counts
         return np.stack([mean.T, np.maximum.reduceat(each, starts, axis=1).T], axis=2)
-
-
-def _dots(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Dot products (q, n) of ``left`` (q, d) and ``right`` (q, n, d), row by row."""
-    products: np.ndarray = np.einsum("qd,qnd->qn", left, right)
-    return products
 
 
 def _directions(vectors: np.ndarray) -> np.ndarray:

@@ -54,48 +54,24 @@ def group_by_depth(fetch: np.ndarray) -> list[tuple[np.ndarray, int]]:
 
 def propose_on_cpu(query_vectors: np.ndarray, blocks: Blocks, wanted: np.ndarray, similarity: str) -> Proposed:
     """By faiss, on as many threads as it is set to use."""
-    groups = [_Group(rows, np.ascontiguousarray(query_vectors[rows]), width) for rows, width in group_by_depth(wanted)]
+    groups = [(rows, np.ascontiguousarray(query_vectors[rows]), width) for rows, width in group_by_depth(wanted)]
     metric, sign = _METRICS[similarity]
+    heaps = [faiss.ResultHeap(len(rows), width, keep_max=sign > 0) for rows, _, width in groups]
     greatest, passages = 0.0, 0
     for start, vectors in blocks():
         greatest = max(greatest, greatest_norm(vectors, similarity))
         passages = start + len(vectors)
-        for group in groups:
-            values, local = faiss.knn(group.vectors, vectors, min(group.width, len(vectors)), metric=metric)
-            group.add(values, local + start, keep_max=sign > 0)
+        for heap, (_, group_vectors, width) in zip(heaps, groups, strict=True):
+            values, local = faiss.knn(group_vectors, vectors, min(width, len(vectors)), metric=metric)
+            heap.add_result(values, local + start)
     floor = np.full(len(query_vectors), -np.inf)
     query, passage = [], []
-    for group in groups:
-        values, numbers = group.best()
-        if group.width < passages:
-            floor[group.rows] = sign * values[:, -1].astype(np.float64)
-        there = numbers.ravel() >= 0
-        query.append(np.repeat(group.rows, numbers.shape[1])[there])
-        passage.append(numbers.ravel()[there])
-    return Proposed(np.concatenate(query), np.concatenate(passage), floor, greatest)
-
-
-class _Group:
-    """The ``width`` best passages so far of the queries ``rows``."""
-
-    def __init__(self, rows: np.ndarray, vectors: np.ndarray, width: int) -> None:
-        self.rows, self.vectors, self.width = rows, vectors, width
-        self._found: list[tuple[np.ndarray, np.ndarray]] = []
-        self._heap: faiss.ResultHeap | None = None
-
-    def add(self, values: np.ndarray, numbers: np.ndarray, *, keep_max: bool) -> None:
-        """What was found in one block, best first. That of the first stays as it is until there is a second."""
-        if self._heap is None and not self._found:
-            self._found.append((values, numbers))
-            return
-        if self._heap is None:
-            self._heap = faiss.ResultHeap(len(self.rows), self.width, keep_max=keep_max)
-            self._heap.add_result(*self._found.pop())
-        self._heap.add_result(values, numbers)
-
-    def best(self) -> tuple[np.ndarray, np.ndarray]:
-        """Values and passages (q, w), best first; -1 where there are fewer."""
-        if self._heap is None:
-            return self._found.pop()
-        self._heap.finalize()
-        return self._heap.D, self._heap.I
+    for heap, (rows, _, width) in zip(heaps, groups, strict=True):
+        heap.finalize()
+        if width < passages:
+            floor[rows] = sign * heap.D[:, -1].astype(np.float64)
+        query.append(np.repeat(rows, width))
+        passage.append(heap.I.ravel())
+    joined = np.concatenate(passage)
+    there = joined >= 0
+    return Proposed(np.concatenate(query)[there], joined[there], floor, greatest)

@@ -9,7 +9,7 @@ from functools import partial
 import faiss
 import numpy as np
 
-from negmine.arrays import runs_of_equal_length
+from negmine.arrays import dots, runs_of_equal_length
 
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
@@ -52,11 +52,10 @@ def pair_scores(queries: np.ndarray, passages: np.ndarray, similarity: str) -> n
 def _scores(queries: np.ndarray, passages: np.ndarray, similarity: str) -> np.ndarray:
     """Of float64 (..., d), which are broadcast: (...). ``passages`` may be overwritten."""
     if similarity in ("cosine", "dot"):
-        products: np.ndarray = np.einsum("...d,...d->...", queries, passages)
-        return products
+        return dots(queries, passages)
     difference = np.subtract(queries, passages, out=passages)
     if similarity == "euclidean":
-        return -np.sqrt(np.einsum("...d,...d->...", difference, difference))
+        return -np.sqrt(dots(difference, difference))
     distances: np.ndarray = np.abs(difference, out=difference).sum(axis=-1)
     return -distances
 

@@ -120,6 +120,7 @@ def test_what_fails_in_a_process_is_told_as_without_one(made: Any, tmp_path: Pat
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_error_of_the_caller_ends_the_processes(made: Any, bert_model: Path) -> None:
     def stop(done: int) -> None:
         assert len(processes()) == 2

@@ -110,7 +110,11 @@ def test_a_killed_driver_is_continued(machines: Machines, collection: Collection
     assert_as_local(collection, collection.with_model, work)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+    ids=lambda number: getattr(number, "name", None),
+)
 def test_a_signal_ends_a_run_on_a_cluster_as_it_ends_a_local_one(
     machines: Machines, collection: Collection, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -300,14 +300,14 @@ def test_no_passage_serves_above_the_cap(few: World, strategy: str, cap: int) ->
     )
 
 
-CUTS: list[dict[str, Any]] = [
-    {},
+CUTS: list[Any] = [
+    pytest.param({}, marks=pytest.mark.slow),
     {"leak_rate": 0.1, "exclude_same": ["doc"]},
     {"max_reuse": 2, "risk": {"target_fnr": 0.1}},
     {"max_reuse": 1, "sampling_strategy": "softmax", "on_shortage": "random"},
     {"random_share": 0.4, "sampling_strategy": "spread", "on_shortage": "drop"},
-    {"sampling_strategy": "simans", "range_max": 20},
-    {"relative_positive_similarity": 1.0, "sampling_strategy": "random"},
+    pytest.param({"sampling_strategy": "simans", "range_max": 20}, marks=pytest.mark.slow),
+    pytest.param({"relative_positive_similarity": 1.0, "sampling_strategy": "random"}, marks=pytest.mark.slow),
 ]
 
 

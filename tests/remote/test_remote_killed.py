@@ -57,6 +57,7 @@ def expected(config: Path) -> dict[str, dict[str, object]]:
     return run_files(config.parent / "work")
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_embed(model_config: Path, s3: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
     child = subprocess.Popen(
         **command(DRIVER, model_config, "first", NEGMINE_PAUSE="0.3"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faiss
 import numpy as np
 import pytest
 
@@ -72,6 +73,18 @@ def test_a_wrong_factory_string_is_a_config_error(factory: str, similarity: str,
 def test_wrong_search_params_are_a_config_error() -> None:
     with pytest.raises(ConfigError, match="cannot apply 'nprobe=4'"):
         set_search_params(new_index("Flat", 32, "dot"), "nprobe=4")
+    with pytest.raises(ConfigError, match="polysemous codes"):
+        set_search_params(new_index("IVF4,PQ8", 32, "dot"), "nprobe=4,ht=20")
+
+
+@pytest.mark.parametrize("factory", ["PQ8", "IVF16,PQ8", "OPQ8,IVF16,PQ8", "IVF16,PQ8,RFlat", "OPQ8,PQ8,RFlat"])
+def test_codes_are_not_put_in_an_order_that_no_search_uses(factory: str) -> None:
+    """Which takes seconds for each byte of a code."""
+    chain = [new_index(factory, 32, "cosine")]  # what is inside an index goes with it
+    while not isinstance(chain[-1], faiss.IndexPQ | faiss.IndexIVFPQ):
+        outer = chain[-1]
+        chain.append(faiss.downcast_index(outer.index if hasattr(outer, "index") else outer.base_index))
+    assert not chain[-1].do_polysemous_training
 
 
 def test_more_lists_than_passages_is_a_config_error() -> None:

@@ -102,13 +102,19 @@ def test_a_query_with_many_positives_is_searched_apart() -> None:
     assert [(rows.tolist(), width) for rows, width in groups] == [([0, 1, 3], 102), ([2], 5101)]
 
 
-def test_scores_of_pairs_do_not_depend_on_their_company() -> None:
-    queries, passages = data("plain", "cosine")
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.parametrize("dimension", [1, 3, 31, 384, 9001])
+def test_scores_of_pairs_do_not_depend_on_their_company(similarity: str, dimension: int) -> None:
+    """Nor on the order of the pairs, on blocks, and on where in memory a vector begins."""
     rng = np.random.default_rng(3)
-    query, passage = rng.integers(0, len(queries), 900), rng.integers(0, len(passages), 900)
-    together = score_pairs(queries, blocks_of(passages, 100), query, passage, "cosine")
-    alone = [pair_scores(queries[[q]], passages[[p]], "cosine")[0] for q, p in zip(query, passage, strict=True)]
-    np.testing.assert_array_equal(together, alone)
+    queries, passages = (rng.standard_normal((rows, dimension)).astype(np.float32) for rows in (6, 50))
+    query, passage = rng.integers(0, 6, 90), rng.integers(0, 50, 90)
+    alone = [pair_scores(queries[[q]], passages[[p]], similarity)[0] for q, p in zip(query, passage, strict=True)]
+    np.testing.assert_array_equal(pair_scores(queries[query], passages[passage], similarity), alone)
+    for order in (np.arange(90), np.argsort(query, kind="stable")):
+        for rows in (7, 50):
+            together = score_pairs(queries, blocks_of(passages, rows), query[order], passage[order], similarity)
+            np.testing.assert_array_equal(together, np.array(alone)[order])
 
 
 def test_no_pairs_read_no_blocks() -> None:
