@@ -33,12 +33,17 @@ def new_index(factory: str, dimension: int, similarity: str) -> Any:
             where="index.dense",
             hint="Use exact, or a factory string such as IVF1024,Flat.",
         ) from error
-    inner: Any = index
-    while isinstance(inner, faiss.IndexPreTransform | faiss.IndexRefine):
-        inner = faiss.downcast_index(inner.index if isinstance(inner, faiss.IndexPreTransform) else inner.base_index)
-    if isinstance(inner, faiss.IndexPQ | faiss.IndexIVFPQ):
+    inner = _inner(index)
+    if hasattr(inner, "do_polysemous_training"):
         # An order of the codes that only a search with ``ht`` makes use of takes seconds for each byte of a code.
         inner.do_polysemous_training = False
+    return index
+
+
+def _inner(index: Any) -> Any:
+    """What stores the vectors, behind transformations of them and beside what refines the result."""
+    while isinstance(index, faiss.IndexPreTransform | faiss.IndexRefine):
+        index = faiss.downcast_index(index.index if isinstance(index, faiss.IndexPreTransform) else index.base_index)
     return index
 
 
@@ -90,7 +95,7 @@ def index_bytes(index: Any, passages: int) -> int:
         code = index.sa_code_size()
     except RuntimeError:  # it has no code of its own
         code = 4 * index.d
-    inner: Any = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
+    inner = _inner(index)
     links = 4 * _links(inner.hnsw) + 16 if isinstance(inner, faiss.IndexHNSW) else 0
     return int(passages * (code + links + 8))
 
@@ -147,8 +152,7 @@ def build(index: Any, blocks: Blocks, passages: int, seed: int) -> None:
 
 def _by_blocks(index: Any) -> bool:
     """Whether adding vectors on several threads gives the same index as on one."""
-    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
-    return isinstance(inner, faiss.IndexFlat | faiss.IndexIVF | faiss.IndexScalarQuantizer | faiss.IndexPQ)
+    return isinstance(_inner(index), faiss.IndexFlat | faiss.IndexIVF | faiss.IndexScalarQuantizer | faiss.IndexPQ)
 
 
 @contextlib.contextmanager

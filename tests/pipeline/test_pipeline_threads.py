@@ -34,7 +34,7 @@ def run(folder: Path, threads: int, dense: str) -> Path:
     return Path(config.work_dir)
 
 
-@pytest.mark.parametrize("dense", ["exact", "IVF32,Flat", pytest.param("IVF32,PQ12", marks=pytest.mark.slow), "HNSW16"])
+@pytest.mark.parametrize("dense", ["exact", "IVF32,Flat", "IVF32,PQ12,RFlat", "HNSW16"])
 def test_threads_change_no_byte(tmp_path: Path, dense: str) -> None:
     before = faiss.omp_get_max_threads()
     try:
