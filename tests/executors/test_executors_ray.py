@@ -157,6 +157,7 @@ def test_a_deadly_task_fails_the_run_after_some_tries(
     assert not (tmp_path / ".cache" / "workers").exists()
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_see_the_folder_says_so(
     machines: Machines, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
