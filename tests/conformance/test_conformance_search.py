@@ -66,14 +66,24 @@ def parameter_sets(draw: st.DrawFn, sampling: str = "top") -> Parameters:
 @given(problems(), parameter_sets())
 def test_rows_equal_the_references(problem: Problem, parameters: Parameters) -> None:
     """Same columns, rows, order and scores, whatever is asked of whatever data."""
-    assert_same(our_rows(problem, parameters), their_rows(problem, parameters))
+    _assert_same_rows(problem, parameters)
 
 
 @pytest.mark.slow
-@settings(SEARCH, max_examples=1500)
+@settings(SEARCH, max_examples=1000)
 @given(problems(), parameter_sets())
 def test_rows_equal_the_references_in_many_more_cases(problem: Problem, parameters: Parameters) -> None:
-    assert_same(our_rows(problem, parameters), their_rows(problem, parameters))
+    _assert_same_rows(problem, parameters)
+
+
+def _assert_same_rows(problem: Problem, parameters: Parameters) -> None:
+    ours = our_rows(problem, parameters)
+    try:
+        theirs = their_rows(problem, parameters)
+    except ZeroDivisionError:  # it counts what a bound removes, as a share of what the margins left: of nothing
+        assert not any(ours.values())
+        return
+    assert_same(ours, theirs)
 
 
 @SAMPLING
