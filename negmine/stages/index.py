@@ -58,13 +58,15 @@ class IndexStage(Stage):
         if factory in ("exact", "auto"):
             return
         if counts is None:
-            from negmine.retrieval.approximate import new_index
+            from negmine.retrieval.approximate import new_index, set_search_params
 
             # Whether the dimension fits is known later; that the string is one, now.
             try:
-                new_index(factory, 64 * 9 * 5 * 7, "dot")
+                index = new_index(factory, 64 * 9 * 5 * 7, "dot")
             except ConfigError:
-                new_index(factory, 384, "dot")
+                index = new_index(factory, 384, "dot")
+            if config.index.search_params is not None:
+                set_search_params(index, config.index.search_params)
             return
         lists = re.search(r"IVF(\d+)", factory)
         if lists and int(lists[1]) > counts["passages"]:

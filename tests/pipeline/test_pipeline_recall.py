@@ -243,6 +243,8 @@ def test_other_similarities_reach_the_target_too(config_of: Config, similarity: 
         ({"dense": "IVF5000,Flat"}, "has 5,000 lists, and there are 4,000 distinct passages"),
         ({"dense": "PQ7"}, "cannot build the index 'PQ7' for 24 dimensions"),
         ({"dense": "auto", "search_params": "nprobe=3"}, "applies only to a faiss index"),
+        ({"dense": "HNSW8", "search_params": "nprobe=3"}, "cannot apply 'nprobe=3' to this index"),
+        ({"dense": "IVF16,PQ8", "search_params": "ht=20"}, "polysemous codes"),
         ({"dense": "auto", "recall_target": None}, "searches as far as the target asks"),
     ],
 )
