@@ -169,7 +169,7 @@ class EncoderConfig(Section):
     similarity: Literal["auto", "cosine", "dot", "euclidean", "manhattan"] = Field(
         default="auto",
         description="How vectors are compared; `auto` is cosine when they are normalised, else the"
-        " model's own (dot for an endpoint and ready-made vectors).",
+        " model's own (dot for one of cosine, an endpoint and ready-made vectors).",
     )
     batch_size: CountOrAuto = Field(default="auto", description="Texts the model encodes at once.")
     store_dtype: Literal["float32", "float16"] = Field(

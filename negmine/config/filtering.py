@@ -16,9 +16,9 @@ RERANK = "rerank"
 def _score(value: Any) -> str | tuple[str, ...]:
     """``auto``, a scorer, or several; a list of one is that one. Which scorers there are is checked later."""
     listed = list(value) if isinstance(value, list | tuple) else [value]
-    wrong = next((item for item in listed if not isinstance(item, str) or not item), None)
-    if wrong is not None or not listed:
-        met = found(wrong) if listed else "an empty list"
+    wrong = [item for item in listed if not isinstance(item, str) or not item]
+    if wrong or not listed:
+        met = found(wrong[0]) if wrong else "an empty list"
         raise worded(f"expected auto, a scorer or a list of scorers, found {met}", "Such as dense, or [dense, bm25].")
     if len(set(listed)) < len(listed):
         raise worded(f"'{next(name for name in listed if listed.count(name) > 1)}' is listed twice")

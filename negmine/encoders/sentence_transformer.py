@@ -207,7 +207,10 @@ class SentenceTransformerEncoder(LocalModel):
     def similarity(self) -> str:
         if self._settings.similarity != "auto":
             return self._settings.similarity
-        return "cosine" if self._settings.normalize else str(self._model.similarity_fn_name or "cosine")
+        if self._settings.normalize:
+            return "cosine"
+        own = str(self._model.similarity_fn_name or "cosine")
+        return "dot" if own == "cosine" else own  # cosine is the product of vectors of length 1
 
     def encode_queries(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
         s = self._settings

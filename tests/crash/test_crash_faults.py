@@ -128,7 +128,7 @@ def test_replacing_a_finished_run_survives_any_single_failure(
     assert at > 6
 
 
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(failures=st.lists(st.tuples(st.sampled_from(list(CALLS)), st.integers(1, 40)), min_size=1, max_size=6))
 def test_a_run_completes_after_any_row_of_failures(
     data: Path, expected: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, failures: list[tuple[str, int]]

@@ -332,6 +332,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     ({"filter": {"score": ["dense", "bm25"], "relative_margin": 0.1}}, r"relative_margin: .*Set filter.leak_rate"),
     ({"filter": {"score": ["dense", "bm25"]}}, r"neither filter.leak_rate nor filter.relative_margin is set"),
+    ({"filter": {"score": [None, []]}}, r"filter.score: expected auto, a scorer or a list of scorers, found"),
     ({"filter": {"score": ["dense", "auto"]}}, r"filter.score: 'auto' is no scorer"),
     (
         {"filter": {"score": "other", "random_share": 0.5}},

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from negmine.retrieval.exact import search_exact
 from negmine.retrieval.proposing import group_by_depth
-from negmine.retrieval.similarity import SIMILARITIES, pair_scores, score_pairs
+from negmine.retrieval.similarity import SIMILARITIES, greatest_norm, pair_scores, score_pairs
 
 
 def blocks_of(vectors: np.ndarray, rows: int):
@@ -115,6 +115,18 @@ def test_scores_of_pairs_do_not_depend_on_their_company(similarity: str, dimensi
         for rows in (7, 50):
             together = score_pairs(queries, blocks_of(passages, rows), query[order], passage[order], similarity)
             np.testing.assert_array_equal(together, np.array(alone)[order])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+def test_no_vector_is_longer_than_the_greatest_norm(kind: type) -> None:
+    """Of normalised vectors it is known before, also as they are stored in half precision."""
+    rng = np.random.default_rng(1)
+    vectors = rng.standard_normal((2000, 96)) * rng.choice([1e-4, 1.0], (2000, 96))
+    unit = (vectors / np.sqrt((vectors**2).sum(axis=1, keepdims=True))).astype(kind).astype(np.float32)
+    longest = np.sqrt((unit.astype(np.float64) ** 2).sum(axis=1)).max()
+    assert longest <= greatest_norm(unit, "cosine") < 1.01 * longest
+    for similarity in ("dot", "euclidean", "manhattan"):
+        assert greatest_norm(unit, similarity) == pytest.approx(longest, rel=1e-6)
 
 
 def test_no_pairs_read_no_blocks() -> None:

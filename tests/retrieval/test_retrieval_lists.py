@@ -101,7 +101,7 @@ def test_queries_are_settled_by_ranges(monkeypatch: pytest.MonkeyPatch, together
         assert np.array_equal(mine, theirs)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(block=st.integers(37, 6000), threads=st.integers(1, 3), batch=st.integers(1, 70))
 def test_blocks_threads_and_batches_change_nothing(block: int, threads: int, batch: int) -> None:
     lists, matrix = listed("cosine")
