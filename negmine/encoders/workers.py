@@ -87,12 +87,19 @@ class Workers:
                 return found
             # A failed call may be the consequence of a process that is gone, or that is just about to be.
             if isinstance(found, (OSError, EOFError)):
-                connection.wait([process.sentinel for process in self._processes()], timeout=_TICK)
+                self._await_ending()
             for device, process in zip(self._devices, self._processes(), strict=True):
                 if not process.is_alive():
                     raise _gone(device, process.exitcode) from found
             if found is not None:
                 raise found
+
+    def _await_ending(self) -> None:
+        """Wait up to a second for one that ends: it closes its files, also what tells of its end, before it is gone."""
+        closed = connection.wait([process.sentinel for process in self._processes()], timeout=_TICK)
+        for process in self._processes():
+            if process.sentinel in closed:
+                process.join()
 
     def _processes(self) -> list[Any]:
         return [process for pool in self._pools for process in pool["processes"]]

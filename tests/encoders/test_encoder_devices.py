@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,12 +82,18 @@ def test_a_killed_process_is_an_error_and_ends_the_others(made: Any, bert_model:
     assert encoder.encode_passages(texts(3)).shape == (3, 32)
 
 
+def close_all_and_be_killed() -> None:
+    os.closerange(3, 1024)
+    time.sleep(0.3)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_a_lost_connection_waits_for_the_process_that_is_about_to_be_gone() -> None:
-    """A killed process closes its connections a moment before it counts as ended."""
+    """A killed process closes its connections, and what tells of its end, a moment before it counts as ended."""
 
     class Model:
         def start_multi_process_pool(self, devices: list[str]) -> dict[str, Any]:
-            process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+            process = multiprocessing.get_context("spawn").Process(target=close_all_and_be_killed)
             process.start()
             return {"processes": [process]}
 
@@ -96,7 +101,7 @@ def test_a_lost_connection_waits_for_the_process_that_is_about_to_be_gone() -> N
             pool["processes"][0].join()
 
     def encode(pool: dict[str, Any], call: int) -> np.ndarray:
-        threading.Timer(0.2, pool["processes"][0].kill).start()
+        multiprocessing.connection.wait([pool["processes"][0].sentinel])
         raise ConnectionResetError("Connection reset by peer")
 
     with pytest.raises(NegmineError, match=r"the worker process of device 'cpu' ended \(signal 9\)") as error:
