@@ -19,7 +19,7 @@ from negmine.selection.identity import EXCLUSION_REASONS
 from negmine.selection.random import mix
 from negmine.stages.base import Run
 from negmine.stages.filter.labels import staying_positives
-from negmine.stages.filter.loading import queries_of
+from negmine.stages.texts import queries_of
 from negmine.store.tables import read_columns, to_numpy
 from negmine.training.base import Rows
 

@@ -23,8 +23,8 @@ from negmine.remote.steady import steady
 from negmine.remote.stores import is_url
 from negmine.stages import STAGES
 from negmine.stages.base import Run
-from negmine.stages.filter.loading import queries_of
 from negmine.stages.final import final_stage, final_stage_of
+from negmine.stages.texts import queries_of
 from negmine.store.files import read_json, replacing, write_json
 from negmine.store.manifest import Manifest
 from negmine.store.tables import TableWriter

@@ -16,8 +16,7 @@ from negmine.encoders.loading import Settings, load_model
 from negmine.encoders.model_files import model_digests, resolve_model
 from negmine.errors import ConfigError, NegmineError
 from negmine.stages.base import Run
-from negmine.stages.filter.loading import passages_of, queries_of
-from negmine.stages.texts import StandingTable, passage_texts
+from negmine.stages.texts import StandingTable, passage_texts, passages_of, queries_of
 from negmine.stages.vectors import block_rows, flat_vectors, query_vectors
 from negmine.text import Template
 from negmine.training.adapter import Adapter

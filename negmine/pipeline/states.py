@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from negmine.config import Config, all_keys, get
@@ -14,9 +14,11 @@ from negmine.remote.stores import Tell
 from negmine.schemas import SCHEMA_VERSION
 from negmine.stages import Stage, stages_of
 from negmine.stages.base import Job
+from negmine.store.lock import writer_of
 from negmine.store.manifest import Manifest, differences, digest_of
 from negmine.store.workdir import WorkDir
 
+_INTERRUPTED = "interrupted"
 State = Literal["current", "stale", "partial", "missing", "damaged"]
 
 
@@ -69,8 +71,11 @@ def status(config: Config, *, verify: bool = False, note: Tell = lambda text: No
     config, work = open_run(config, verify=verify, fetch=False, tell=note)
     fetch_inputs(config, note)
     found: dict[str, StageStatus] = {}
+    writer = writer_of(work.root)
     for stage in stages_of(config).values():
-        found[stage.name] = stage_status(stage, config, work, found)
+        found[stage.name] = state = stage_status(stage, config, work, found)
+        if state.state == "partial" and writer is not None:
+            found[stage.name] = replace(state, why=state.why.replace(_INTERRUPTED, f"being made by {writer}", 1))
     work.digests.save()
     return list(found.values())
 
@@ -109,7 +114,7 @@ def _compared(
     changes = "; ".join(differences(manifest.made_from, now)) if manifest else ""
     if receipts:
         total = _count_tasks(stage, config, work, fingerprint, len(receipts))
-        why = f"interrupted{f' ({changes})' if changes else ''}"
+        why = f"{_INTERRUPTED}{f' ({changes})' if changes else ''}"
         return StageStatus(name, "partial", why, len(receipts), total, manifest, now)
     if manifest is not None:
         return StageStatus(name, "stale", changes, manifest=manifest, made_from=now)

@@ -255,7 +255,7 @@ def _left(
         return workload.passages, workload.queries
     job = Job(source.config, work, work.pending("embed", digest_of(embed.made_from)))
     try:
-        return not_embedded(job, ingest.manifest, source)
+        return not_embedded(job, source)
     except NegmineError:
         return workload.passages, workload.queries
 

@@ -26,7 +26,7 @@ from negmine.stages.embed.earlier import EarlierVectors, text_digests
 from negmine.stages.embed.encoding import DECIDING, EncoderSource
 from negmine.stages.ingest.files import Files
 from negmine.stages.ingest.sources import Source
-from negmine.stages.texts import StandingTable, passage_texts
+from negmine.stages.texts import passage_texts, table_of
 from negmine.stages.vectors import fact_of
 from negmine.store.manifest import Manifest
 from negmine.store.tables import iter_batches, to_numpy
@@ -209,22 +209,18 @@ def _cut(text: str, chunks: ChunkConfig) -> list[str]:
     return [text[start:stop] for start, stop in cut(text, chunks.max_chars, chunks.overlap_chars)]
 
 
-def not_embedded(job: Job, manifest: Manifest, source: EncoderSource) -> tuple[Texts, Texts]:
-    """Passages and queries of a finished ingest that have no vector of an encoder in the finished embed stage.
-
-    ``manifest`` is that of ingest.
-    """
-    counts, size = manifest.counts, source.config.embed.part_rows
+def not_embedded(job: Job, source: EncoderSource) -> tuple[Texts, Texts]:
+    """Passages and queries of a finished ingest that have no vector of an encoder in the finished embed stage."""
+    size = source.config.embed.part_rows
     template = Template(job.config.data.passage_template)
-    kinds = {"corpus": ("passages", "passage"), "queries": ("distinct_queries", "query")}
     found = []
-    for kind, (count, number) in kinds.items():
-        table = StandingTable(job.file("ingest", f"{kind}.parquet"), number)
+    for kind in ("corpus", "queries"):
+        table = table_of(job, kind)
         earlier = EarlierVectors(job, kind, DECIDING, source)
         missing = Counting(distinct=False)
-        for start in range(0, counts[count], size):
+        for start in range(0, len(table), size):
             columns = list(template.names) if kind == "corpus" else ["text"]
-            rows = table.slice(start, min(start + size, counts[count]), columns)
+            rows = table.slice(start, min(start + size, len(table)), columns)
             texts = (passage_texts(rows, template) if kind == "corpus" else rows["text"]).to_pylist()
             known = earlier.known(text_digests(texts))
             missing.add([text for text, there in zip(texts, known, strict=True) if not there])

@@ -18,7 +18,7 @@ from negmine.selection.risk import features, shipped_model
 from negmine.stages.base import Run
 from negmine.stages.filter import load_part, mined_parts
 from negmine.stages.final import kept_rows
-from negmine.stages.texts import StandingTable, passage_texts
+from negmine.stages.texts import passage_texts, passages_of, queries_of
 from negmine.store.manifest import Manifest
 from negmine.store.tables import iter_batches, to_numpy
 from negmine.store.workdir import WorkDir
@@ -76,8 +76,8 @@ def population(config: Config, work: WorkDir, manifests: Mapping[str, Manifest],
         risk=to_numpy(kept["risk"]),
         retriever=np.argsort(order)[to_numpy(codes.indices)],
         retrievers=tuple(names[place] for place in order),
-        query_key=to_numpy(_queries(run).column("id_hash"))[query],
-        passage_key=to_numpy(_passages(run).column("id_hash"))[passage],
+        query_key=to_numpy(queries_of(run).column("id_hash"))[query],
+        passage_key=to_numpy(passages_of(run).column("id_hash"))[passage],
     )
 
 
@@ -99,12 +99,12 @@ def drawn(
     """The negatives of some rows with their texts and those of their best positives: ``Drawn``, in that order."""
     run = Run(config, work)
     numbers = np.unique(of.query[rows])
-    queries = _queries(run).take(numbers, ["query_id", "text"])
+    queries = queries_of(run).take(numbers, ["query_id", "text"])
     names, texts = queries["query_id"].to_pylist(), queries["text"].to_pylist()
     positives = _best_positives(run, numbers)
     wanted = np.unique(np.concatenate([of.passage[rows], *positives]))
     template = Template(manifests["ingest"].made_from["config"]["data.passage_template"])
-    documents = _passages(run).take(wanted, list(dict.fromkeys(["doc_id", *template.names])))
+    documents = passages_of(run).take(wanted, list(dict.fromkeys(["doc_id", *template.names])))
     doc_ids, passages = documents["doc_id"].to_pylist(), passage_texts(documents, template).to_pylist()
     found = []
     for row in rows:
@@ -139,11 +139,3 @@ def unknown_ids(run: Run, query_ids: list[str], doc_ids: list[str]) -> tuple[set
             left -= set(batch.filter(pc.is_in(batch[column], value_set=wanted))[column].to_pylist())
         missing.append(left)
     return missing[0], missing[1]
-
-
-def _queries(run: Run) -> StandingTable:
-    return run.resource("queries", lambda: StandingTable(run.file("ingest", "queries.parquet"), "query"))
-
-
-def _passages(run: Run) -> StandingTable:
-    return run.resource("passages", lambda: StandingTable(run.file("ingest", "corpus.parquet"), "passage"))

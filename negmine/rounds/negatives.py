@@ -16,8 +16,8 @@ from negmine.comparing.reading import KEPT, NOT_MINED, NOT_THERE, Side, matched_
 from negmine.retrieval.similarity import score_pairs
 from negmine.selection.verdicts import reference_scores
 from negmine.stages.base import Run
-from negmine.stages.filter.loading import queries_of
 from negmine.stages.final import final_stage, kept_rows
+from negmine.stages.texts import queries_of
 from negmine.stages.vectors import block_rows, embedded, flat_vectors, similarity
 from negmine.store.tables import iter_batches, read_columns, to_numpy
 

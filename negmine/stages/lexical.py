@@ -16,7 +16,7 @@ from negmine.config import Config
 from negmine.retrieval.bm25 import Bm25, Tokenizer, check_packages
 from negmine.retrieval.sparse import Matches, Postings, TermCounts
 from negmine.stages.base import Job, Output, Run, Task, ranges
-from negmine.stages.texts import StandingTable, passage_texts
+from negmine.stages.texts import passage_texts, passages_of
 from negmine.store.tables import TableWriter, read_columns, to_numpy
 from negmine.text import Template
 
@@ -65,11 +65,10 @@ def _counts_file(task: Task) -> str:
 
 def _count(task: Task, job: Job) -> Mapping[str, int]:
     start, stop = task.args["start"], task.args["stop"]
-    table = job.resource("texts", lambda: StandingTable(job.file("ingest", "corpus.parquet"), "passage"))
     template, tokenizer = Template(job.config.data.passage_template), _tokenizer(job)
     pieces = []
     for low in range(start, stop, _TEXTS):
-        rows = table.slice(low, min(low + _TEXTS, stop), list(template.names))
+        rows = passages_of(job).slice(low, min(low + _TEXTS, stop), list(template.names))
         pieces.append((low, tokenizer.tokens(passage_texts(rows, template).to_pylist())))
         job.progress(rows.num_rows)
     counts = TermCounts.of(pieces)

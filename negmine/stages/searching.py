@@ -20,7 +20,7 @@ from negmine.retrieval.recall import Measured, draw_queries, fewest_lists, first
 from negmine.selection.random import mix
 from negmine.stages.base import Job, Run
 from negmine.stages.device import proposer
-from negmine.stages.texts import StandingTable
+from negmine.stages.texts import queries_of
 from negmine.stages.vectors import block_rows, embedded, flat_vectors, similarity
 from negmine.store.files import read_json, write_json
 from negmine.store.tables import to_numpy
@@ -62,7 +62,7 @@ def certify(job: Job) -> None:
     assert target is not None
     made, counts = method(job), job.manifest("ingest").counts
     k = min(job.config.mine.k, counts["passages"])
-    keys = to_numpy(StandingTable(job.file("ingest", "queries.parquet"), "query").column("id_hash"))
+    keys = to_numpy(queries_of(job).column("id_hash"))
     rows = draw_queries(mix(job.config.seed, keys))
     vectors = _rows_of_queries(job, rows)
     depth = np.full(len(rows), k)

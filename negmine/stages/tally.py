@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from negmine.stages.base import Run
-from negmine.stages.texts import StandingTable
+from negmine.stages.texts import passages_of, queries_of
 from negmine.store.tables import iter_batches, to_numpy
 
 _STARVED_LISTED = 1000
@@ -46,8 +46,7 @@ def tally(run: Run, parts: Sequence[Path], reasons: Sequence[str]) -> dict[str, 
             margins.append(to_numpy(taken["reference"]) - scores[-1])
             risks.append(to_numpy(pc.drop_null(taken["risk"])))
     starved = np.flatnonzero(kept < wanted)
-    table = run.resource("queries", lambda: StandingTable(run.file("ingest", "queries.parquet"), "query"))
-    names = table.take(starved[:_STARVED_LISTED], ["query_id"])["query_id"].to_pylist()
+    names = queries_of(run).take(starved[:_STARVED_LISTED], ["query_id"])["query_id"].to_pylist()
     risk = np.concatenate(risks)
     return {
         "queries": queries,
@@ -96,11 +95,10 @@ def _hubs(run: Run, used: np.ndarray) -> dict[str, Any]:
     """How evenly passages serve as negatives, and those that serve most often."""
     order = np.argsort(-used, kind="stable")[:_HUBS_LISTED]
     order = order[used[order] > 1]
-    passages = run.resource("passages", lambda: StandingTable(run.file("ingest", "corpus.parquet"), "passage"))
     names = dict(
         zip(
             np.sort(order).tolist(),
-            passages.take(np.sort(order), ["doc_id"])["doc_id"].to_pylist(),
+            passages_of(run).take(np.sort(order), ["doc_id"])["doc_id"].to_pylist(),
             strict=True,
         )
     )

@@ -44,6 +44,21 @@ def writing(work_dir: Path) -> Iterator[None]:
                 os.truncate(file.fileno(), 0)
 
 
+def writer_of(work_dir: Path) -> str | None:
+    """Who writes to the run at this moment, and since when; None if nobody does, or a process of another machine."""
+    path = work_dir / ".lock"
+    try:
+        holder = json.loads(path.read_text("utf-8"))
+        if holder["host"] != socket.gethostname():
+            return None
+        os.kill(holder["pid"], 0)
+    except PermissionError:  # it is there, and another user's
+        return _holder(path)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return _holder(path)
+
+
 def _holder(path: Path) -> str:
     try:
         holder = json.loads(path.read_text("utf-8"))

@@ -12,8 +12,9 @@ from negmine.selection.risk import RiskModel
 from negmine.selection.verdicts import NearDuplicates
 from negmine.stages.base import Run
 from negmine.stages.filter.calibrating import risk_of
-from negmine.stages.filter.loading import near_duplicates_among, queries_of
+from negmine.stages.filter.loading import near_duplicates_among
 from negmine.stages.filter.sampling import Samples, candidates_of, mined_depth
+from negmine.stages.texts import queries_of
 from negmine.store.tables import read_columns, to_numpy
 
 MOST_QUERIES = 20_000

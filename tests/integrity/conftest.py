@@ -33,6 +33,9 @@ class Finished:
     def run(self, **named: Any) -> RunResult:
         return run(self.config(), **named)
 
+    def run_with(self, *overrides: str, **named: Any) -> RunResult:
+        return run(self.config(*overrides), **named)
+
     def tasks_run(self, **named: Any) -> dict[str, int]:
         return {result.stage: result.tasks_run for result in self.run(**named).stages}
 

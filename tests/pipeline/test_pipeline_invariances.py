@@ -115,6 +115,15 @@ def test_how_the_work_is_cut_does_not_matter(tmp_path_factory, plain, part_queri
     assert found == plain["top"]
 
 
+def test_ids_that_do_not_stay_in_memory_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those of passages that fill up the list of a query."""
+    rules = {"on_shortage": "random", "num_negatives": 30, "relative_margin": 0.5}
+    kept = mined(tmp_path / "kept", filter=rules)
+    monkeypatch.setattr("negmine.stages.texts._ID_BYTES", 10**12)
+    assert mined(tmp_path / "read", filter=rules, mine={"part_queries": 4}) == kept
+    assert all(len(rows) == 30 for rows in kept.values())
+
+
 @several
 @given(margins=st.lists(st.floats(0, 0.9), min_size=2, max_size=2))
 def test_a_stricter_margin_never_adds_a_negative(tmp_path_factory, margins: list[float]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +14,8 @@ from negmine.errors import InputError, Where
 from negmine.readers.vectors import VectorSource, open_vectors
 from negmine.remote.fetching import input_file
 from negmine.stages.base import Job
-from negmine.stages.texts import standing_rows
-from negmine.store.tables import read_columns, to_numpy
+from negmine.stages.texts import StandingTable
+from negmine.store.tables import to_numpy
 
 _BLOCK = 16_384
 _KINDS = {
@@ -56,12 +55,8 @@ class ReadyVectors:
         self._config = config
         self._source = _open(config, kind)
         self._folder = job.pending.path
-        table = job.file("ingest", file)
-        standing = standing_rows(table, number)
-        if self._source.has_ids:
-            self._file_rows = self._rows_by_id(table, standing)
-        else:
-            self._file_rows = self._rows_by_position(job, table, standing)
+        table = StandingTable(job.file("ingest", file), number)
+        self._file_rows = self._rows_by_id(table) if self._source.has_ids else self._rows_by_position(job, table)
 
     @property
     def similarity(self) -> str:
@@ -70,8 +65,8 @@ class ReadyVectors:
             return embed.similarity
         return "cosine" if embed.normalize else "dot"
 
-    def _rows_by_id(self, table: Path, standing: np.ndarray) -> np.ndarray:
-        wanted = read_columns(table, [self.id_column])[self.id_column].take(pa.array(standing))
+    def _rows_by_id(self, table: StandingTable) -> np.ndarray:
+        wanted = table.column(self.id_column)
         ids = pa.chunked_array([pa.array(ids, pa.string()) for ids in self._source.iter_ids(_BLOCK)], pa.string())
         encoded = ids.combine_chunks().dictionary_encode()
         if len(encoded.dictionary) < len(encoded):
@@ -93,7 +88,7 @@ class ReadyVectors:
             )
         return to_numpy(found).astype(np.int64)
 
-    def _rows_by_position(self, job: Job, table: Path, standing: np.ndarray) -> np.ndarray:
+    def _rows_by_position(self, job: Job, table: StandingTable) -> np.ndarray:
         counts = job.manifest("ingest").counts
         hint = f"Write a Parquet file with the columns {self.id_column} and vector instead."
         where = str(self._source.file)
@@ -111,8 +106,7 @@ class ReadyVectors:
                 where=where,
                 hint=f"Without ids there must be one row for each, in input order. {hint}",
             )
-        rows = to_numpy(read_columns(table, ["source_row"])["source_row"])
-        return rows[standing]
+        return to_numpy(table.column("source_row"))
 
     def parts(self, rows: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (first number, float32 (b, d)) with b = ``rows`` but for the last."""

@@ -38,7 +38,7 @@ from negmine.stages.embed.encoding import (
 )
 from negmine.stages.embed.ready import ReadyVectors, check_files
 from negmine.stages.embed.sparse import publish_sparse, sparse_joined, text_columns
-from negmine.stages.texts import StandingTable, passage_texts
+from negmine.stages.texts import passage_texts, table_of
 from negmine.stages.vectors import fact_of
 from negmine.store.digests import DigestCache
 from negmine.store.manifest import Receipt, output_digest
@@ -94,12 +94,12 @@ class EmbedStage(Stage):
         for source in sources(job.config):  # one model at a time
             embed, folder = source.config.embed, source.folder
             if embed.vectors is not None:
-                yield [Task(f"{folder}ready", size=sum(len(_table(job, kind)) for kind in ("corpus", "queries")))]
+                yield [Task(f"{folder}ready", size=sum(len(table_of(job, kind)) for kind in ("corpus", "queries")))]
             else:
                 yield [
                     task
                     for kind in ("corpus", "queries")
-                    for task in ranges(len(_table(job, kind)), embed.part_rows, f"{folder}{kind}/part")
+                    for task in ranges(len(table_of(job, kind)), embed.part_rows, f"{folder}{kind}/part")
                 ]
 
     def execute(self, task: Task, job: Job) -> Mapping[str, int]:
@@ -130,11 +130,6 @@ def _resource(name: str, source: EncoderSource) -> str:
     return fact_of(name, source.name)
 
 
-def _table(job: Job, kind: str) -> StandingTable:
-    file, number = ("corpus.parquet", "passage") if kind == "corpus" else ("queries.parquet", "query")
-    return job.resource(kind, lambda: StandingTable(job.file("ingest", file), number))
-
-
 @dataclass(frozen=True)
 class _Texts:
     """The texts of a part as the model is given them, prompt apart: ids (n,) in their column, and digests S16 (n,)."""
@@ -148,7 +143,7 @@ class _Texts:
     def of(cls, job: Job, kind: str, start: int, stop: int) -> _Texts:
         template = Template(job.config.data.passage_template)
         columns = ["doc_id", *template.names] if kind == "corpus" else ["query_id", "text"]
-        rows = _table(job, kind).slice(start, stop, columns)
+        rows = table_of(job, kind).slice(start, stop, columns)
         texts = (passage_texts(rows, template) if kind == "corpus" else rows["text"]).to_pylist()
         return cls(columns[0], rows[0], texts, text_digests(texts))
 
@@ -232,7 +227,7 @@ def _ready(job: Job, source: EncoderSource) -> Mapping[str, int]:
     total = 0
     for kind in ("corpus", "queries"):
         given = ReadyVectors(job, source.config, kind)
-        ids = _table(job, kind).column(given.id_column)
+        ids = table_of(job, kind).column(given.id_column)
         for number, (start, vectors) in enumerate(given.parts(source.config.embed.part_rows)):
             name = f"{source.folder}{kind}/part-{number:05d}"
             _publish(job, source, name, given.id_column, ids.slice(start, len(vectors)), vectors)

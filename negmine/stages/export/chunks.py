@@ -18,7 +18,7 @@ from negmine.stages.export.targets import Split
 from negmine.stages.final import final_stage, kept_rows
 from negmine.stages.judged import held_out, promoted
 from negmine.stages.scored import positive_scores
-from negmine.stages.texts import StandingTable, passage_texts
+from negmine.stages.texts import passage_texts, passages_of, queries_of
 from negmine.store.tables import rows_between, to_numpy
 from negmine.text import Template
 from negmine.writers import Cells, Groups, Rows
@@ -127,16 +127,6 @@ def passage_column(job: Job, found: pa.Table, name: str) -> pa.Array:
     if name == "title" and not template.is_default:
         return pa.array([""] * found.num_rows, pa.large_string())
     return _one_array(found[name])
-
-
-def queries_of(job: Job) -> StandingTable:
-    """The texts and ids of queries."""
-    return job.resource("queries", lambda: StandingTable(job.file("ingest", "queries.parquet"), "query"))
-
-
-def passages_of(job: Job) -> StandingTable:
-    """The texts and ids of passages."""
-    return job.resource("corpus", lambda: StandingTable(job.file("ingest", "corpus.parquet"), "passage"))
 
 
 def _template(job: Job) -> Template:

@@ -13,9 +13,10 @@ from negmine.config import Config
 from negmine.config.exporting import TRAIN
 from negmine.stages.account import judging, reasons, recipe, score_histogram
 from negmine.stages.base import Job
-from negmine.stages.export.chunks import chunks, passage_column, passage_columns, passages_of, queries_of
+from negmine.stages.export.chunks import chunks, passage_column, passage_columns
 from negmine.stages.export.targets import Target, targets
 from negmine.stages.final import final_stage
+from negmine.stages.texts import passages_of, queries_of
 from negmine.store.manifest import Part
 from negmine.writers import Cells, Groups, Member
 from negmine.writers.card import Card, CardFile, Held, dataset_card

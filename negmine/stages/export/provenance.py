@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from negmine import schemas
 from negmine.stages.base import Job
-from negmine.stages.export.chunks import AT_ONCE, Chunk, chunks, queries_of
+from negmine.stages.export.chunks import AT_ONCE, Chunk, chunks
 from negmine.stages.export.targets import targets
+from negmine.stages.texts import queries_of
 from negmine.store.tables import TableWriter
 from negmine.writers import Rows
 

@@ -16,7 +16,7 @@ from negmine.selection.split import split_queries
 from negmine.stages.base import Job
 from negmine.stages.final import final_stage
 from negmine.stages.judged import promoted
-from negmine.stages.texts import standing_rows
+from negmine.stages.texts import queries_of
 from negmine.store.tables import TableWriter, read_columns, to_numpy
 
 _FILE = "split.parquet"
@@ -31,8 +31,8 @@ def write_split(job: Job) -> Mapping[str, int]:
     assert job.config.split is not None
     share = job.config.split.dev
     path = job.file("ingest", "queries.parquet")
-    queries = read_columns(path, ["query_id", "query", "id_hash"])
-    hashes = to_numpy(queries["id_hash"])[standing_rows(path, "query")]
+    hashes = to_numpy(queries_of(job).column("id_hash"))
+    queries = read_columns(path, ["query_id", "query"])
     linked = read_columns(job.file("ingest", "excluded.parquet"), ["query", "passage"])
     tables = [linked, *(promoted(job, part) for part in job.files(final_stage(job.config), "part-"))]
     query, passage = (np.concatenate([to_numpy(each[name]) for each in tables]) for name in ("query", "passage"))

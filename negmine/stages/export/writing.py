@@ -17,10 +17,9 @@ from negmine.stages.export.chunks import (
     chunks,
     passage_column,
     passage_columns,
-    passages_of,
-    queries_of,
 )
 from negmine.stages.export.targets import Split, Target
+from negmine.stages.texts import passages_of, queries_of
 from negmine.writers import Lookup, Member
 from negmine.writers.files import Sharded, shard_names
 

@@ -14,7 +14,8 @@ from negmine.retrieval.similarity import score_pairs
 from negmine.selection.random import draw_passages
 from negmine.selection.verdicts import Rules
 from negmine.stages.base import Run
-from negmine.stages.filter.loading import MinedPart, passages_of
+from negmine.stages.filter.loading import MinedPart
+from negmine.stages.texts import doc_ids_of
 from negmine.stages.vectors import block_rows, flat_vectors, query_vectors, similarity
 from negmine.store.tables import rows_between, to_numpy
 
@@ -44,11 +45,10 @@ def random_rows(
     score = score_pairs(vectors, lambda: source.blocks(rows), row, chosen, similarity(run))
     best = np.lexsort((chosen, -score, row))
     row, chosen, score = row[best], chosen[best], score[best]
-    doc_ids = run.resource("doc_ids", lambda: passages_of(run).column("doc_id"))
     n = len(row)
     values: dict[str, Any] = {
         "query_id": part.named["query_id"].combine_chunks().take(pa.array(row)),
-        "doc_id": doc_ids.take(pa.array(chosen)),
+        "doc_id": doc_ids_of(run).take(chosen),
         "retriever": ["random"] * n,
         "retrievers": [["random"]] * n,
         "ranks": [[None]] * n,

@@ -22,7 +22,7 @@ from negmine.selection.verdicts import NearDuplicates, reference_scores
 from negmine.stages.base import Run
 from negmine.stages.filter.labels import decided, deciding_columns, positives_of, ranks_among, stays, trusted
 from negmine.stages.reranked import rerank_scores
-from negmine.stages.texts import StandingTable, passage_texts
+from negmine.stages.texts import passage_texts, passages_of, queries_of
 from negmine.store.tables import read_columns, rows_between, to_numpy
 from negmine.text import Template
 
@@ -134,16 +134,6 @@ def _check_scale(run: Run, scores: np.ndarray) -> None:
             where=key,
             hint="Set filter.absolute_margin instead, and filter.risk to null or {max: 0.5}.",
         )
-
-
-def queries_of(run: Run) -> StandingTable:
-    """The rows that stand for queries."""
-    return run.resource("queries", lambda: StandingTable(run.file("ingest", "queries.parquet"), "query"))
-
-
-def passages_of(run: Run) -> StandingTable:
-    """The rows that stand for passages."""
-    return run.resource("passages", lambda: StandingTable(run.file("ingest", "corpus.parquet"), "passage"))
 
 
 def near_duplicates_of(run: Run, candidates: Candidates, start: int, jaccard: float) -> NearDuplicates:

@@ -22,7 +22,8 @@ from negmine.selection.random import mix
 from negmine.selection.verdicts import reference_scores
 from negmine.stages.base import Run
 from negmine.stages.filter.labels import deciding_columns, ranks_among, staying_positives
-from negmine.stages.filter.loading import load_part, mined_parts, passage_keys, queries_of, same_value
+from negmine.stages.filter.loading import load_part, mined_parts, passage_keys, same_value
+from negmine.stages.texts import queries_of
 from negmine.stages.vectors import block_rows, flat_vectors, similarity
 from negmine.store.tables import to_numpy
 

@@ -13,7 +13,7 @@ from negmine.arrays import positions
 from negmine.selection.near_duplicates import near_duplicates
 from negmine.stages.base import Run
 from negmine.stages.judge.judges import Question
-from negmine.stages.texts import StandingTable, passage_texts
+from negmine.stages.texts import passage_texts, passages_of, queries_of
 from negmine.store.tables import iter_batches, read_columns, rows_between, to_numpy
 from negmine.text import Template, text_digest
 
@@ -103,7 +103,7 @@ def _block(run: Run, table: pa.Table) -> Block:
             lists = [tuple(part[which].tolist()) for which in chosen]
             groups.append(Group(int(query[part[0]]), *lists))
     wanted = np.array([group.query for group in groups], np.int64)
-    asked = _queries(run).take(wanted, ["text"])["text"].to_pylist() if groups else []
+    asked = queries_of(run).take(wanted, ["text"])["text"].to_pylist() if groups else []
     shown = {number: tuple(texts[int(p)] for p in answers[number][:_POSITIVES]) for number in wanted.tolist()}
     digests = {number: text_digest(texts[number]).hex() for number in np.unique(passage[rows]).tolist()}
     queries = dict(zip(wanted.tolist(), asked, strict=True))
@@ -183,20 +183,16 @@ def _near_positives(
 
 def _texts(run: Run, numbers: np.ndarray) -> list[str]:
     template = Template(run.config.data.passage_template)
-    table = run.resource("passages", lambda: StandingTable(run.file("ingest", "corpus.parquet"), "passage"))
-    texts: list[str] = passage_texts(table.take(numbers, list(template.names)), template).to_pylist()
+    texts: list[str] = passage_texts(passages_of(run).take(numbers, list(template.names)), template).to_pylist()
     return texts
-
-
-def _queries(run: Run) -> StandingTable:
-    return run.resource("queries", lambda: StandingTable(run.file("ingest", "queries.parquet"), "query"))
 
 
 def ids_of(run: Run, block: Block, pairs: Sequence[tuple[Group, int]]) -> list[tuple[str, str]]:
     """The ids of query and document of some rows."""
     wanted = np.unique([group.query for group, _ in pairs])
     numbers = np.unique([block.passage[row] for _, row in pairs])
-    names = dict(zip(wanted.tolist(), _queries(run).take(wanted, ["query_id"])["query_id"].to_pylist(), strict=True))
-    table = run.resource("passages", lambda: StandingTable(run.file("ingest", "corpus.parquet"), "passage"))
-    documents = dict(zip(numbers.tolist(), table.take(numbers, ["doc_id"])["doc_id"].to_pylist(), strict=True))
+    names = dict(zip(wanted.tolist(), queries_of(run).take(wanted, ["query_id"])["query_id"].to_pylist(), strict=True))
+    documents = dict(
+        zip(numbers.tolist(), passages_of(run).take(numbers, ["doc_id"])["doc_id"].to_pylist(), strict=True)
+    )
     return [(names[group.query], documents[int(block.passage[row])]) for group, row in pairs]

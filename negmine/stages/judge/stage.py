@@ -25,7 +25,7 @@ from negmine.stages.judge.judges import Judges, Said
 from negmine.stages.judge.report import counted, report
 from negmine.stages.judge.setup import JUDGEMENTS, NAMES, ROLES, judge_section, open_chat, prompt_files, prompts_of
 from negmine.stages.judge.walking import judged_blocks, judgement
-from negmine.stages.texts import StandingTable
+from negmine.stages.texts import queries_of
 from negmine.store.digests import DigestCache
 from negmine.store.files import read_json, write_json
 from negmine.store.tables import TableWriter
@@ -171,8 +171,7 @@ def _count(counts: Counter[str], said: Said, *, strong: bool) -> None:
 
 def _named(job: Job, out: Mapping[int, int]) -> pa.Table:
     """Queries that are held out, with their ids."""
-    table = job.resource("queries", lambda: StandingTable(job.file("ingest", "queries.parquet"), "query"))
     numbers = np.array(sorted(out), np.int64)
-    names = table.take(numbers, ["query_id"])["query_id"].combine_chunks()
+    names = queries_of(job).take(numbers, ["query_id"])["query_id"].combine_chunks()
     relevant = pa.array([out[int(number)] for number in numbers], pa.int32())
     return pa.table([names, relevant, pa.array(numbers)], schema=schemas.HELD_OUT)

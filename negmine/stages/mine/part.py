@@ -21,7 +21,7 @@ from negmine.stages.base import Job, Task
 from negmine.stages.mine.further import Pairs, Scorers, further_of
 from negmine.stages.mine.named import Named
 from negmine.stages.mine.own import Own, ranked_by
-from negmine.stages.texts import StandingTable
+from negmine.stages.texts import doc_ids_of, queries_of
 from negmine.stages.vectors import block_rows, flat_vectors, query_vectors, similarity
 from negmine.store.tables import TableWriter, rows_between, to_numpy
 from negmine.store.vectors import FlatVectors
@@ -50,12 +50,7 @@ class Miner:
         ingest = job.manifest("ingest").counts
         self.passages: int = ingest["passages"]
         self.k = min(job.config.mine.k, self.passages)
-        self.queries: StandingTable = job.resource(
-            "queries", lambda: StandingTable(job.file("ingest", "queries.parquet"), "query")
-        )
-        self.doc_ids: pa.Array = job.resource(
-            "doc_ids", lambda: StandingTable(job.file("ingest", "corpus.parquet"), "passage").column("doc_id")
-        )
+        self.queries, self.doc_ids = queries_of(job), doc_ids_of(job)
 
     def part(self, task: Task) -> Mapping[str, int]:
         start, stop = task.args["start"], task.args["stop"]
@@ -175,7 +170,7 @@ class Miner:
         """The columns that say which query, counted from ``start``, and which passage a row is about."""
         return {
             "query_id": ids.take(pa.array(query)),
-            "doc_id": self.doc_ids.take(pa.array(passage)),
+            "doc_id": self.doc_ids.take(passage),
             "query": query + start,
             "passage": passage,
         }

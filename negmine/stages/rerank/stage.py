@@ -22,7 +22,7 @@ from negmine.scoring.base import PairError
 from negmine.stages.base import Job, Stage, Task
 from negmine.stages.rerank.earlier import EarlierScores
 from negmine.stages.rerank.scoring import check_scorer, load_scorer, scorer_identity
-from negmine.stages.texts import StandingTable, passage_texts
+from negmine.stages.texts import passage_texts, passages_of, queries_of
 from negmine.store.digests import DigestCache
 from negmine.store.tables import TableWriter, iter_batches, rows_between, to_numpy
 from negmine.text import Template
@@ -180,8 +180,8 @@ class _Texts:
     def of(cls, job: Job, start: int, stop: int, passage: np.ndarray) -> _Texts:
         """Those of the queries [start, stop), and of every ``passage``."""
         template, numbers = Template(job.config.data.passage_template), np.unique(passage)
-        queries = _table(job, "queries").slice(start, stop, ["text"])["text"].to_pylist()
-        rows = _table(job, "corpus").take(numbers, list(template.names))
+        queries = queries_of(job).slice(start, stop, ["text"])["text"].to_pylist()
+        rows = passages_of(job).take(numbers, list(template.names))
         return cls(start, queries, numbers, passage_texts(rows, template).to_pylist())
 
     def digests(self, of_query: np.ndarray, of_passage: np.ndarray) -> np.ndarray:
@@ -190,19 +190,12 @@ class _Texts:
 
     def named(self, job: Job, query: int, passage: int) -> str:
         """A pair as errors name it."""
-        ids = [
-            _table(job, kind).slice(number, number + 1, [column])[column][0].as_py()
-            for kind, number, column in (("queries", query, "query_id"), ("corpus", passage, "doc_id"))
-        ]
-        return f"the pair of query_id '{ids[0]}' and doc_id '{ids[1]}'"
+        query_id = queries_of(job).slice(query, query + 1, ["query_id"])["query_id"][0].as_py()
+        doc_id = passages_of(job).slice(passage, passage + 1, ["doc_id"])["doc_id"][0].as_py()
+        return f"the pair of query_id '{query_id}' and doc_id '{doc_id}'"
 
 
 def _digests(texts: Sequence[str]) -> np.ndarray:
     """uint64 (n,): what identifies each text (UTF-8) among those of a run."""
     joined = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
     return np.frombuffer(joined, "<u8")
-
-
-def _table(job: Job, kind: str) -> StandingTable:
-    number = {"corpus": "passage", "queries": "query"}[kind]
-    return job.resource(kind, lambda: StandingTable(job.file("ingest", f"{kind}.parquet"), number))
