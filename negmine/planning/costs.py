@@ -53,7 +53,7 @@ def ingest(facts: Facts) -> Estimate:
         tasks=1,
         disk_bytes=round(disk),
         memory_bytes=_LANGUAGES
-        + round(min(4 * characters, 64 * 10**6) + 25 * 10**6 * min(work.rows / 10**4, 1) + 550 * work.rows),
+        + round(min(4 * characters, 64 * 10**6) + 25 * 10**6 * min(work.rows / 10**4, 1) + 190 * work.rows),
         seconds=seconds + work.bytes / facts.machine.read_bytes,
     )
 

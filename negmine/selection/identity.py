@@ -6,6 +6,7 @@ A digest array is uint64 (n, 2): the 128-bit digests of n texts, zero for a blan
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -69,6 +70,56 @@ class DigestIndex:
         return low, np.maximum(high, low * (high > 0))
 
 
+class Digests:
+    """What n passages say, with their titles and without: digest arrays ``passages`` and ``texts`` (n, 2).
+
+    They are one array where no passage shows a title, and the ``indexes`` over them, made when first
+    asked for, are one.
+    """
+
+    def __init__(self, passages: np.ndarray, texts: np.ndarray) -> None:
+        self.passages = passages
+        self.texts = passages if np.array_equal(passages, texts) else texts
+
+    @classmethod
+    def joined(cls, pieces: Sequence[Digests]) -> Digests:
+        """Those of all ``pieces``, in order."""
+        if len(pieces) == 1:
+            return pieces[0]
+        none = np.empty((0, 2), np.uint64)
+        passages = np.concatenate([none, *(piece.passages for piece in pieces)])
+        if all(piece.texts is piece.passages for piece in pieces):
+            return cls(passages, passages)
+        return cls(passages, np.concatenate([none, *(piece.texts for piece in pieces)]))
+
+    @property
+    def forms(self) -> tuple[np.ndarray, ...]:
+        """The different arrays, one or two."""
+        return (self.passages,) if self.texts is self.passages else (self.passages, self.texts)
+
+    @cached_property
+    def indexes(self) -> tuple[DigestIndex, ...]:
+        """One for each of the ``forms``."""
+        return tuple(DigestIndex(form) for form in self.forms)
+
+    def only(self, kept: np.ndarray) -> Digests:
+        """Those of some passages: ``kept`` is bool (n,)."""
+        return self if kept.all() else Digests(self.passages[kept], self.texts[kept])
+
+    def find(self, digests: np.ndarray) -> np.ndarray:
+        """The first passage that says what each of ``digests`` (m, 2) is of, with its title, or else without; -1 where
+        none does: int64 (m,)."""
+        rows = np.full(len(digests), -1, np.int64)
+        for index in self.indexes:
+            missing = rows < 0
+            rows[missing] = index.find(digests[missing])
+        return rows
+
+    def say(self, rows: np.ndarray, digests: np.ndarray) -> np.ndarray:
+        """Which of the passages in ``rows`` (m,) say what ``digests`` (m, 2) are of: bool (m,)."""
+        return np.logical_or.reduce([(form[rows] == digests).all(axis=1) for form in self.forms])
+
+
 def _as_records(digests: np.ndarray) -> np.ndarray:
     """One comparable value per digest. Complex numbers sort by their parts, in order; the top
     bits of each half are what a float64 holds exactly, 104 bits in all."""
@@ -82,22 +133,20 @@ def excluded_passages(
     query_digests: np.ndarray,
     doc_passage: np.ndarray,
     doc_is_first: np.ndarray,
-    passage_digests: np.ndarray,
-    text_digests: np.ndarray,
+    doc_digests: Digests,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What can never be a negative of a query: query (x,), passage (x,), reason code (x,).
 
     ``label_query`` and ``label_doc`` (l,) are the labelled pairs, by query number and document
     row; ``query_digests`` (q, 2); per document row: its passage (n,), whether it is the one that
-    stands for it (n,), and the digests (n, 2) of its passage text and of its text without title.
+    stands for it (n,), and its digests.
     Sorted by query, passage; the reason is the first of ``EXCLUSION_REASONS`` that holds.
     """
-    by_passage, by_text = DigestIndex(passage_digests), DigestIndex(text_digests)
     query, documents, reason = [label_query], [label_doc], [np.where(doc_is_first[label_doc], 0, 1)]
     # A text is the same with and without its title: each form is looked for among both.
-    for index in (by_passage, by_text):
-        for digests in (passage_digests[label_doc], text_digests[label_doc]):
-            labels, twins = index.find_all(digests)
+    for index in doc_digests.indexes:
+        for form in doc_digests.forms:
+            labels, twins = index.find_all(form[label_doc])
             query.append(label_query[labels])
             documents.append(twins)
             reason.append(np.ones(len(labels), np.int64))

@@ -42,7 +42,7 @@ from negmine.retrieval.exact import search_exact
 from negmine.retrieval.similarity import score_pairs
 from negmine.selection.candidates import Candidates
 from negmine.selection.depth import within_depth
-from negmine.selection.identity import digest_array, excluded_passages
+from negmine.selection.identity import Digests, digest_array, excluded_passages
 from negmine.selection.verdicts import KEPT, reference_scores, verdicts
 from negmine.stages.filter import rules_of
 from negmine.text import id_hash, text_digest, text_key
@@ -239,7 +239,7 @@ def _mined(problem: Problem, config: Config) -> Groups:
     query_digests, digests = (digest_array([text_digest(text) for text in texts]) for texts in (queries, passages))
     n = len(passages)
     of_query, of_passage, code = excluded_passages(
-        label_query, label_doc, query_digests, np.arange(n), np.ones(n, bool), digests, digests
+        label_query, label_doc, query_digests, np.arange(n), np.ones(n, bool), Digests(digests, digests)
     )
 
     query_vectors, vectors = _matrix(problem.query_vectors, queries), _matrix(problem.passage_vectors, passages)

@@ -13,7 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingesting import Ingested, ingest_rows
 
-from negmine.selection.identity import EXCLUSION_REASONS, digest_array, excluded_passages, number_by_first_appearance
+from negmine.selection.identity import (
+    EXCLUSION_REASONS,
+    Digests,
+    digest_array,
+    excluded_passages,
+    number_by_first_appearance,
+)
 from negmine.text import normalise, text_digest
 
 words = st.sampled_from(["", " ", "a", "A ", "b", "a b", "B", "ａ  b", "c"])
@@ -90,8 +96,7 @@ def test_excluded_passages_are_those_of_brute_force(
         digests(texts)[standing],
         passage,
         np.isin(np.arange(len(corpus)), first),
-        passage_digests,
-        digests([text for _, text in corpus]),
+        Digests(passage_digests, digests([text for _, text in corpus])),
     )
     reasons = [EXCLUSION_REASONS[code] for code in reason]
     assert list(zip(query.tolist(), found.tolist(), reasons, strict=True)) == expected_exclusions(texts, corpus, labels)

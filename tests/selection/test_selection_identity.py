@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from negmine.selection.identity import DigestIndex, digest_array, number_by_first_appearance
+from negmine.selection.identity import DigestIndex, Digests, digest_array, number_by_first_appearance
 from negmine.text import BLANK, DEFAULT_TEMPLATE, Template, normalise, text_digest
 
 
@@ -65,3 +66,22 @@ def test_numbering_follows_first_appearance(rows: list[str]) -> None:
 )
 def test_a_passage_is_title_and_text(title: str, text: str, passage: str) -> None:
     assert Template(DEFAULT_TEMPLATE).fill({"title": [title], "text": [text]}) == [passage]
+
+
+def test_passages_without_titles_are_held_once() -> None:
+    texts = digest_array([text_digest(text) for text in ("a", "b", "", "a")])
+    plain = Digests.joined([Digests(texts[:2], texts[:2].copy()), Digests(texts[2:], texts[2:])])
+    assert plain.texts is plain.passages
+    assert len(plain.indexes) == 1
+    assert plain.find(texts).tolist() == [0, 1, -1, 0]
+    assert plain.only(np.ones(4, bool)) is plain
+    assert plain.only(np.array([False, True, True, True])).find(texts).tolist() == [2, 0, -1, 2]
+
+
+def test_a_passage_is_found_by_what_it_says_with_its_title_first() -> None:
+    texts, whole = (
+        digest_array([text_digest(text) for text in row]) for row in (("x", "t x", "y"), ("t x", "t x", "y"))
+    )
+    found = Digests.joined([Digests(whole[:1], texts[:1]), Digests(whole[1:], texts[1:])])
+    assert found.find(texts).tolist() == [0, 0, 2]
+    assert found.say(np.array([0, 0, 1, 2]), texts[[0, 1, 0, 2]]).tolist() == [True, True, False, True]

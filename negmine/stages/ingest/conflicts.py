@@ -42,7 +42,7 @@ class Conflicts:
         }
         if not len(self.document):
             return columns, 0
-        return columns, len(np.unique(np.stack([number[self.query], corpus.passage[self.document]]), axis=1).T)
+        return columns, len(np.unique(np.stack([number[self.query], corpus.numbered[0][self.document]]), axis=1).T)
 
 
 def find_conflicts(queries: Queries, corpus: Corpus, labels: Labels, refused: Labels) -> Conflicts:
@@ -52,7 +52,7 @@ def find_conflicts(queries: Queries, corpus: Corpus, labels: Labels, refused: La
         return Conflicts(pa.array([], pa.string()), empty, empty, np.empty(0))
     number, _ = queries.numbered()
     documents = len(corpus.ids)
-    labelled, judged = (number[of.query] * documents + corpus.passage[of.document] for of in (labels, refused))
+    labelled, judged = (number[of.query] * documents + corpus.numbered[0][of.document] for of in (labels, refused))
     pairs, first = np.unique(labelled, return_index=True)
     place = np.minimum(np.searchsorted(pairs, judged), len(pairs) - 1)
     rows = np.flatnonzero(pairs[place] == judged)

@@ -16,7 +16,7 @@ from negmine.config.texts import ChunkConfig
 from negmine.errors import Where
 from negmine.readers.bad_rows import BadRows
 from negmine.selection.chunking import cut
-from negmine.selection.identity import DigestIndex, digest_array, number_by_first_appearance
+from negmine.selection.identity import Digests, digest_array, number_by_first_appearance
 from negmine.stages.ingest.pieces import Pieces
 from negmine.stages.ingest.places import Places, given_elsewhere
 from negmine.store.tables import TableWriter, iter_batches
@@ -52,8 +52,7 @@ class Documents:
         self._spool = spool
         self._writer = TableWriter(spool, self._schema)
         self._ids: list[pa.Array] = []
-        self._passages: list[np.ndarray] = []
-        self._texts: list[np.ndarray] = []
+        self._digests: list[Digests] = []
         self._blank: list[pa.Array] = []
 
     def add(
@@ -68,7 +67,7 @@ class Documents:
         """Append documents; of those without any text only the ids are kept, apart."""
         columns: dict[str, Sequence[str | None]] = {"doc_id": doc_ids, "text": texts, "title": titles}
         columns |= {name: metadata.get(name) or [None] * len(doc_ids) for name in self._metadata}
-        passages, bodies = self._digests(texts, columns)
+        passages, bodies = self._digests_of(texts, columns)
         given = np.arange(self.given, self.given + len(doc_ids))
         self.given += len(doc_ids)
         keep = self._has_text(passages, bodies, titles)
@@ -76,8 +75,7 @@ class Documents:
         if not keep.all():
             self._blank.append(ids.filter(pa.array(~keep)))
         self._ids.append(ids.filter(pa.array(keep)))
-        self._passages.append(digest_array(passages)[keep])
-        self._texts.append(digest_array(bodies)[keep])
+        self._digests.append(Digests(digest_array(passages)[keep], digest_array(bodies)[keep]))
         self.places.add(where, np.asarray(lines, np.int64)[keep])
         if self._chunks is None or self.pieces is None:
             table = self._table({**columns, "source_row": given}).filter(pa.array(keep))
@@ -86,7 +84,7 @@ class Documents:
         self._writer.write_table(table)
         self.count += int(keep.sum())
 
-    def _digests(
+    def _digests_of(
         self, texts: Sequence[str], columns: Mapping[str, Sequence[str | None]]
     ) -> tuple[list[bytes], list[bytes]]:
         """Digests of the passages, and of the texts without their titles."""
@@ -135,30 +133,24 @@ class Documents:
             counts.append(len(found))
         own = {name: [values[row] for row in source] for name, values in columns.items()}
         own |= {"document": own["doc_id"], "doc_id": list(ids), "text": list(texts)}
-        passages, bodies = self._digests(texts, own)
-        pieces.add(ids, digest_array(passages), digest_array(bodies), counts)
+        passages, bodies = self._digests_of(texts, own)
+        pieces.add(ids, Digests(digest_array(passages), digest_array(bodies)), counts)
         return self._table({**own, "source_row": given[np.array(source, np.int64)]})
 
     def close(self) -> None:
         """No more documents; identities can be asked for from here on."""
         self._writer.close()
+        self._ids, self._digests = [self.ids()], [self.digests()]
 
     def blank_ids(self) -> pa.Array:
         """Ids of the documents that were left out, in order."""
         return pa.concat_arrays([pa.array([], pa.string()), *self._blank])
 
     def ids(self) -> pa.Array:
-        return pa.concat_arrays([pa.array([], pa.string()), *self._ids])
+        return self._ids[0] if len(self._ids) == 1 else pa.concat_arrays([pa.array([], pa.string()), *self._ids])
 
-    def passage_digests(self) -> np.ndarray:
-        return np.concatenate([np.empty((0, 2), np.uint64), *self._passages])
-
-    def text_digests(self) -> np.ndarray:
-        return np.concatenate([np.empty((0, 2), np.uint64), *self._texts])
-
-    def text_index(self) -> TextIndex:
-        """Finds the documents that are there so far by their text."""
-        return TextIndex(self.passage_digests(), self.text_digests())
+    def digests(self) -> Digests:
+        return Digests.joined(self._digests)
 
     def spooled(self) -> Iterator[pa.Table]:
         """The rows again, in order, once they are closed."""
@@ -166,28 +158,12 @@ class Documents:
             yield pa.Table.from_batches([batch])
 
 
-class TextIndex:
-    """Finds a document by what it says: its passage text, or else its text without title."""
-
-    def __init__(self, passage_digests: np.ndarray, text_digests: np.ndarray) -> None:
-        self._by_passage = DigestIndex(passage_digests)
-        self._by_text = DigestIndex(text_digests)
-
-    def find(self, digests: np.ndarray) -> np.ndarray:
-        """Row of the first document with each digest, -1 where none has it: int64 (m,)."""
-        rows = self._by_passage.find(digests)
-        missing = rows < 0
-        if missing.any():
-            rows[missing] = self._by_text.find(digests[missing])
-        return rows
-
-
 def _one_of_each_id(documents: Documents, bad_rows: BadRows) -> np.ndarray:
     """Mask (n,) of the first document of each id.
 
     A repeated id with the same text is the same document; with another text it is a bad row.
     """
-    ids, digests = documents.ids(), documents.passage_digests()
+    ids, digests = documents.ids(), documents.digests().passages
     codes = pc.dictionary_encode(ids).indices.to_numpy(zero_copy_only=False)
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     original = first[inverse]
@@ -211,20 +187,13 @@ class Corpus:
         """Which of ``documents`` there are: bool (given with a text,)."""
         self.ids_merged = int((~self.keep).sum()) - (len(bad_rows) - rejected)
         self._blank_ids = documents.blank_ids()
-        self.ids = documents.ids().filter(pa.array(self.keep))
-        self.passage_digests = documents.passage_digests()[self.keep]
-        self.text_digests = documents.text_digests()[self.keep]
-        self.texts = TextIndex(self.passage_digests, self.text_digests)
+        self.ids = documents.ids() if self.keep.all() else documents.ids().filter(pa.array(self.keep))
+        self.digests = documents.digests().only(self.keep)
 
     @cached_property
-    def passage(self) -> np.ndarray:
-        """Numbers (n,), equal for documents that say the same."""
-        return number_by_first_appearance(self.passage_digests)[0]
-
-    def says(self, rows: np.ndarray, digests: np.ndarray) -> np.ndarray:
-        """Which of the documents in ``rows`` (m,) say what ``digests`` (m, 2) are of, with or without title."""
-        forms = (self.passage_digests[rows], self.text_digests[rows])
-        return np.logical_or(*((form == digests).all(axis=1) for form in forms))
+    def numbered(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers (n,), equal for documents that say the same, and the first document of each."""
+        return number_by_first_appearance(self.digests.passages)
 
     def find_ids(self, ids: pa.Array) -> np.ndarray:
         """Row of the document with each id, -1 where there is none: int64 (m,)."""

@@ -19,7 +19,7 @@ from negmine.readers.files import table_files
 from negmine.readers.rows import RowFile
 from negmine.remote.fetching import input_files
 from negmine.remote.stores import is_url
-from negmine.selection.identity import DigestIndex, digest_array
+from negmine.selection.identity import DigestIndex, Digests, digest_array
 from negmine.stages.ingest.documents import Corpus
 from negmine.stages.ingest.labels import Labels, Queries
 from negmine.stages.ingest.places import Places
@@ -98,17 +98,20 @@ class EvalGuard:
         InputError when there are any and ``data.eval_guard.action`` is error.
         """
         of_query = np.where(labelled, self._index.find(queries.digests), -1)
-        of_document = np.maximum(self._index.find(corpus.passage_digests), self._index.find(corpus.text_digests))
+        of_document = self._last(corpus.digests)
         if (pieces := corpus.documents.pieces) is not None:
-            of_piece = np.maximum(self._index.find(pieces.passage_digests()), self._index.find(pieces.text_digests()))
             counts = pieces.counts()
-            greatest = np.maximum.reduceat(of_piece, np.cumsum(counts) - counts)[corpus.keep]
+            greatest = np.maximum.reduceat(self._last(pieces.digests()), np.cumsum(counts) - counts)[corpus.keep]
             of_document = np.maximum(of_document, greatest)
         rows, documents = np.flatnonzero(of_query >= 0), np.flatnonzero(of_document >= 0)
         found = Found(rows, documents, self._places.where(of_query[rows]), self._places.where(of_document[documents]))
         if self._stops:
             _refuse(found, queries, corpus)
         return found
+
+    def _last(self, digests: Digests) -> np.ndarray:
+        """The last row of the evaluation set that each of n passages says, with its title or without; -1: none."""
+        return np.maximum.reduce([self._index.find(form) for form in digests.forms])
 
 
 def without(labels: Labels, found: Found) -> Labels:

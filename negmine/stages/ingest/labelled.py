@@ -13,9 +13,9 @@ from negmine.errors import InputError
 from negmine.readers import LABEL_FORMATS
 from negmine.readers.bad_rows import BadRows
 from negmine.readers.base import LabelBatch
-from negmine.selection.identity import digest_array
+from negmine.selection.identity import Digests, digest_array
 from negmine.stages.ingest.conflicts import no_labels
-from negmine.stages.ingest.documents import Corpus, Documents, TextIndex
+from negmine.stages.ingest.documents import Corpus, Documents
 from negmine.stages.ingest.files import named
 from negmine.stages.ingest.labels import Labels, Queries, QueryList
 from negmine.stages.ingest.negatives import Given
@@ -45,7 +45,7 @@ class LabelFiles:
         self._grades: list[np.ndarray] = []
         self._ranks: list[np.ndarray] = []
 
-    def read(self, documents: Documents, known: TextIndex | None, bad_rows: BadRows) -> None:
+    def read(self, documents: Documents, known: Digests | None, bad_rows: BadRows) -> None:
         """Read all rows; passages whose text is in no document become documents."""
         template = documents.template
         settings = self._source.settings(self._config)
@@ -98,7 +98,7 @@ class LabelFiles:
             )
         digests, ids = np.concatenate(self._digests), pa.concat_arrays(self._ids)
         by_id = ids.is_valid().to_numpy(zero_copy_only=False)
-        document = np.where(by_id, corpus.find_ids(ids), corpus.texts.find(digests))
+        document = np.where(by_id, corpus.find_ids(ids), corpus.digests.find(digests))
         blank = by_id & (document < 0) & corpus.is_blank(ids)
         unknown = np.flatnonzero((query >= 0) & (document < 0) & ~blank)
         for each, place in zip(unknown.tolist(), places.where(row[unknown]), strict=True):
@@ -106,7 +106,7 @@ class LabelFiles:
             bad_rows.reject(place, f"the {kind} id '{ids[each].as_py()}' {self._not_found(corpus)}")
         # An id that was given to another text has been refused as a document: it labels nothing.
         use = np.flatnonzero((document >= 0) & (query >= 0))
-        same = corpus.says(document[use], digests[use])
+        same = corpus.digests.say(document[use], digests[use])
         use = use[same | ~(by_id & digests.any(axis=1))[use]]
         positive, negative = use[ranks[use] == 0], use[ranks[use] > 0]
         return Resolved(

@@ -36,23 +36,21 @@ class Passages:
         pieces = self._documents.pieces
         if pieces is None:
             self._keep = keep
-            chosen = pa.array(stays)
-            self.ids = corpus.ids.filter(chosen)
-            self.passage_digests = corpus.passage_digests[stays]
-            self.text_digests = corpus.text_digests[stays]
+            self.ids = corpus.ids if stays.all() else corpus.ids.filter(pa.array(stays))
+            self.digests = corpus.digests.only(stays)
             self._counts = stays.astype(np.int64)
         else:
             counts = pieces.counts()
             self._keep = np.repeat(keep, counts)
             self.ids = pieces.ids().filter(pa.array(self._keep))
-            self.passage_digests = pieces.passage_digests()[self._keep]
-            self.text_digests = pieces.text_digests()[self._keep]
+            self.digests = pieces.digests().only(self._keep)
             self._counts = np.where(stays, counts[corpus.keep], 0)
             self._refuse_taken_ids(corpus)
         self.documents = int(stays.sum())
         self.cut = int((self._counts > 1).sum())
         """How many documents are more than one row."""
-        self.passage, first_rows = number_by_first_appearance(self.passage_digests)
+        same = self.digests is corpus.digests
+        self.passage, first_rows = corpus.numbered if same else number_by_first_appearance(self.digests.passages)
         self.is_first = np.zeros(len(self.passage), bool)
         self.is_first[first_rows] = True
         self.count = len(first_rows)
@@ -108,7 +106,7 @@ class Passages:
                 writer.write(
                     {
                         **{name: table[name] for name in table.column_names},
-                        "text_key": [text_key(digest.tobytes()) for digest in self.text_digests[row:stop]],
+                        "text_key": [text_key(digest.tobytes()) for digest in self.digests.texts[row:stop]],
                         "passage": self.passage[row:stop],
                         "id_hash": hashes,
                     }

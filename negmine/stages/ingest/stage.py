@@ -20,7 +20,7 @@ from negmine.readers.lines import check_file
 from negmine.selection.identity import EXCLUSION_REASONS, excluded_passages
 from negmine.stages.base import Job, Stage, Task
 from negmine.stages.ingest.conflicts import Conflicts, find_conflicts
-from negmine.stages.ingest.documents import Corpus, Documents, TextIndex
+from negmine.stages.ingest.documents import Corpus, Documents
 from negmine.stages.ingest.files import named
 from negmine.stages.ingest.guard import EvalGuard, guard_files, guarded_lines, without
 from negmine.stages.ingest.judged import judged_labels
@@ -117,8 +117,7 @@ def _read(source: Source, config: Config, spool: Path, bad_rows: BadRows) -> _Re
         in_file = documents.count
         pairs = LabelFiles(source, config) if files.pairs else None
         if pairs is not None:
-            known = documents.text_index() if files.corpus else None
-            pairs.read(documents, known, bad_rows)
+            pairs.read(documents, documents.digests() if files.corpus else None, bad_rows)
     finally:
         documents.close()
     corpus = Corpus(documents, bad_rows, from_file=bool(files.corpus))
@@ -185,8 +184,7 @@ def _write(job: Job, read: _Read, bad_rows: BadRows) -> dict[str, int]:
         queries.digests[standing],
         passages.passage,
         passages.is_first,
-        passages.passage_digests,
-        passages.text_digests,
+        passages.digests,
     )
     listed, negative_row = passages.rows_of(read.negatives.document)
     negatives, are_positives = negatives_table(
@@ -208,7 +206,7 @@ def _write(job: Job, read: _Read, bad_rows: BadRows) -> dict[str, int]:
                 "query_id": queries.ids.take(pa.array(query)),
                 "doc_id": passages.ids.take(pa.array(row)),
                 "grade": labels.grade[label],
-                "same_text": _same_text(queries.digests[query], passages, row),
+                "same_text": passages.digests.say(row, queries.digests[query]),
                 "query": number[query],
                 "passage": passages.passage[row],
                 "document": labels.document[label],
@@ -234,7 +232,7 @@ def _write(job: Job, read: _Read, bad_rows: BadRows) -> dict[str, int]:
     if read.guarded is not None:
         _publish_lines(job, "guarded.jsonl", read.guarded)
     job.facts["outputs"] = {"passage_texts": passages_digest, "query_texts": queries.content_digest(standing)}
-    documents = corpus.passage[labels.document]
+    documents = corpus.numbered[0][labels.document]
     counts = read.counts | {
         "documents": passages.documents,
         "documents_cut": passages.cut,
@@ -268,8 +266,7 @@ def _report(
     keys = np.array([id_hash(identifier) for identifier in read.queries.ids.take(rows).to_pylist()], np.uint64)
     queries.add(read.queries.texts.take(rows).to_pylist(), keys)
     pairs = np.bincount(number[labels.query], minlength=len(standing))
-    index = TextIndex(read.passages.passage_digests, read.passages.text_digests)
-    also_passages = int((index.find(read.queries.digests[standing]) >= 0).sum())
+    also_passages = int((read.passages.digests.find(read.queries.digests[standing]) >= 0).sum())
     found = quality(counts, queries, passages, pairs, also_passages)
     job.facts["quality"] = found
     with job.publish("quality.json") as output:
@@ -286,12 +283,6 @@ def _publish_lines(job: Job, name: str, lines: Sequence[str]) -> None:
     with job.publish(name) as output:
         output.path.write_text("".join(lines), "utf-8")
         output.rows = len(lines)
-
-
-def _same_text(asked: np.ndarray, passages: Passages, rows: np.ndarray) -> np.ndarray:
-    """Which labelled ``rows`` (l,), with or without title, say what ``asked`` (l, 2) are the digests of: bool (l,)."""
-    forms = (passages.passage_digests[rows], passages.text_digests[rows])
-    return np.logical_or(*((form == asked).all(axis=1) for form in forms))
 
 
 def _several(query: np.ndarray, passage: np.ndarray) -> int:
