@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import Parameters, Problem, assert_same, our_rows, range_max_of, scored_problem, their_rows
 
-SEARCH = settings(max_examples=600, derandomize=True, database=None, deadline=None)
-SAMPLING = settings(SEARCH, max_examples=150)
+SEARCH = settings(max_examples=300, derandomize=True, database=None, deadline=None)
+SAMPLING = settings(SEARCH, max_examples=100)
 STEP = 64
 
 

@@ -128,13 +128,32 @@ def test_replacing_a_finished_run_survives_any_single_failure(
     assert at > 6
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(failures=st.lists(st.tuples(st.sampled_from(list(CALLS)), st.integers(1, 40)), min_size=1, max_size=6))
+SOME = settings(
+    max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+ROWS = st.lists(st.tuples(st.sampled_from(list(CALLS)), st.integers(1, 40)), min_size=1, max_size=6)
+
+
+@SOME
+@given(failures=ROWS)
 def test_a_run_completes_after_any_row_of_failures(
     data: Path, expected: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, failures: list[tuple[str, int]]
 ) -> None:
     """Failures of all kinds one after the other, each in the rerun after the one before."""
-    config = configured(data, tmp_path_factory.mktemp("row") / "work")
+    _assert_it_completes(data, expected, tmp_path_factory.mktemp("row") / "work", failures)
+
+
+@pytest.mark.slow
+@settings(SOME, max_examples=40)
+@given(failures=ROWS)
+def test_a_run_completes_after_many_more_rows_of_failures(
+    data: Path, expected: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, failures: list[tuple[str, int]]
+) -> None:
+    _assert_it_completes(data, expected, tmp_path_factory.mktemp("row") / "work", failures)
+
+
+def _assert_it_completes(data: Path, expected: dict[str, Any], work: Path, failures: list[tuple[str, int]]) -> None:
+    config = configured(data, work)
     for call, at in failures:
         fails(config, call, at)
     run(config)

@@ -14,7 +14,7 @@ from small_run import command, environment, litter, make_run, negmine, run_files
 
 DRIVER = Path(__file__).parent / "slow_negmine.py"
 ENDINGS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated"), signal.SIGKILL: (-9, "")}
-QUICK = {(signal.SIGKILL, "embed"), (signal.SIGKILL, "mine"), (signal.SIGTERM, "mine"), (signal.SIGINT, "embed")}
+QUICK = {(signal.SIGKILL, "mine"), (signal.SIGINT, "embed")}
 
 
 @dataclass

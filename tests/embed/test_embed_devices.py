@@ -14,6 +14,7 @@ from negmine.planning import pace
 from negmine.stages.embed.encoding import gpus_at_once, load_encoder
 
 
+@pytest.mark.slow
 def test_the_files_are_those_of_one_device(bert: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bert.run("one", part_rows=30)
     started = []

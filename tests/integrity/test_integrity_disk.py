@@ -60,7 +60,9 @@ def limited(size: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-@pytest.mark.parametrize("size", [0, 1500, 3000, 4500, 9000])
+@pytest.mark.parametrize(
+    "size", [0, 3000, *(pytest.param(size, marks=pytest.mark.slow) for size in (1500, 4500, 9000))]
+)
 def test_files_that_may_not_grow_end_the_run_cleanly(finished: Any, size: int) -> None:
     """Whichever file hits the limit, it is named; the rerun without the limit completes."""
     shutil.rmtree(finished.work)
@@ -89,7 +91,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     subprocess.run(["umount", str(place)], capture_output=True, check=False)
 
 
-@pytest.mark.parametrize("size", [40, 64, 104])
+@pytest.mark.parametrize("size", [64, *(pytest.param(size, marks=pytest.mark.slow) for size in (40, 104))])
 def test_a_full_disk_ends_the_run_cleanly(finished: Any, small_disk: Callable[[int], Path], size: int) -> None:
     """What was finished stays; with more room the run goes on to the same bytes."""
     place = small_disk(size)

@@ -79,7 +79,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[
     }
 
 
-several = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+several = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @several
