@@ -13,6 +13,8 @@ from negmine.retrieval.similarity import Blocks
 
 # Pairs of candidate and positive compared at once: their vectors stay in the processor's cache.
 _CHUNK = 512
+_MANY = 8
+"""Positives from which on a query is looked at alone."""
 
 
 class Closeness:
@@ -44,13 +46,18 @@ class Closeness:
         counts = np.diff(self._offsets)[query]
         of = np.repeat(np.arange(len(query)), counts)
         each = np.empty((vectors.shape[1], len(positive)), np.float64)
+        starts = np.cumsum(counts) - counts
+        many = counts >= _MANY
+        for row in np.flatnonzero(many).tolist():  # alone a query needs no copy of its candidates for each positive
+            first, last = self._offsets[query[row] : query[row] + 2]
+            each[:, starts[row] : starts[row] + counts[row]] = dots(self._positives[first:last, None], vectors[row]).T
+        few = np.flatnonzero(~many[of])
         step = max(_CHUNK // max(vectors.shape[1], 1), 1)
-        for low in range(0, len(positive), step):
-            part = slice(low, low + step)
+        for low in range(0, len(few), step):
+            part = few[low : low + step]
             each[:, part] = dots(self._positives[positive[part]][:, None], vectors[of[part]]).T
         if not each.size:
             return np.empty((*vectors.shape[:2], 2), np.float64)
-        starts = np.cumsum(counts) - counts
         mean = np.add.reduceat(each, starts, axis=1) / counts
         return np.stack([mean.T, np.maximum.reduceat(each, starts, axis=1).T], axis=2)
 

@@ -30,6 +30,10 @@ CANDIDATE_BYTES = 160
 """What a candidate costs in memory while its query is searched."""
 
 
+_POSITIVE_BYTES = 8
+"""What a number of a positive's vector costs while its query is searched: it is read, and put in order."""
+
+
 def positives_file(part: Task) -> str:
     """The file in which a part says what it knows of its queries' positives."""
     return f"positives-{part.name.removeprefix('part-')}.parquet"
@@ -62,7 +66,7 @@ class Miner:
         further = Scorers(further_of(self.job, self.queries, start, stop), self.passages)
         wanted = self.k + np.bincount(excluded[0], minlength=stop - start)
         held = (wanted * len(mine.searched) + named.counts) * CANDIDATE_BYTES
-        held += np.bincount(positives[0], minlength=stop - start) * vectors.shape[1] * 4
+        held += np.bincount(positives[0], minlength=stop - start) * vectors.shape[1] * _POSITIVE_BYTES
         ids = self.queries.slice(start, stop, ["query_id"])["query_id"].combine_chunks()
         with (
             self.job.publish(f"{task.name}.parquet") as candidate_file,
@@ -192,9 +196,14 @@ class Miner:
         first, last = np.searchsorted(labelled[0], [low, high])
         query, passage, document = (column[first:last] for column in labelled)
         found = self.source.take(passage)
-        score = pair_scores(vectors[query], found, self.similarity)
+        score = np.empty(len(query))
+        for start in range(0, len(query), _AT_ONCE):  # a query of many positives is not copied for all of them
+            some = slice(start, start + _AT_ONCE)
+            score[some] = pair_scores(vectors[query[some]], found[some], self.similarity)
         rows = best_parts(query, document, passage, score)
-        return query[rows], passage[rows], found[rows], score[rows]
+        if len(rows) < len(query):
+            query, passage, found, score = query[rows], passage[rows], found[rows], score[rows]
+        return query, passage, found, score
 
     def _pairs(self, file: str, start: int, stop: int) -> Pairs:
         """Pairs that ingest names for the queries [start, stop), counted from ``start``: query (p,), passage (p,)."""
