@@ -16,6 +16,10 @@ _LISTED = 1.8
 """What a product costs in the matrices of one list, against those of whole blocks."""
 _ASSIGN = 0.6
 """The same, for products of passages with the lists' centres."""
+_PASSAGE = 2_000
+"""What a passage costs beside its products: it is read, put in order and written once more."""
+_FIXED = 1e8
+"""What lists cost whatever their size."""
 _GAIN = 0.4
 """Lists are used when they are expected to take at most this share of the time of exact search."""
 
@@ -62,4 +66,5 @@ def search_products(lists: int, passages: int, queries: int) -> float:
 
 
 def _cost(lists: int, passages: int, queries: int) -> float:
-    return build_products(lists, passages) + search_products(lists, passages, queries)
+    moved = _FIXED + _PASSAGE * passages
+    return build_products(lists, passages) + moved + search_products(lists, passages, queries)

@@ -169,6 +169,7 @@ def test_lists_are_chosen_where_they_pay() -> None:
     assert choose_lists(1_000_000, 50_000, 100, 384) >= 512
     assert choose_lists(1_000_000, 100, 100, 384) == 0
     assert choose_lists(1_000, 1_000_000, 100, 384) == 0
+    assert choose_lists(20_000, 10_000, 100, 384) == choose_lists(100_000, 10_000, 100, 384) == 0
     assert choose_lists(100_000, 50_000, 90_000, 384) == 0
 
 
