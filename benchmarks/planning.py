@@ -67,8 +67,8 @@ def measure(folder: Path, which: str) -> None:
     config = negmine.config_from_dict(json.loads((folder / "planned.json").read_text()))
     if which == "plan":
         started = time.perf_counter()
-        steps = [step.as_json() for step in plan(config, note=lambda text: print(text, file=sys.stderr))]
-        print(json.dumps({"seconds": time.perf_counter() - started, "stages": steps}))
+        planned = plan(config, calibrate=True, note=lambda text: print(text, file=sys.stderr))
+        print(json.dumps({"seconds": time.perf_counter() - started, "stages": [step.as_json() for step in planned]}))
         return
     done = []
     for stage in negmine.run(config).stages:

@@ -195,7 +195,7 @@ def filter_(facts: Facts) -> Estimate:
     sampled = min(facts.work.queries.count, _SAMPLED) * min(facts.config.mine.k, facts.work.passages.count)
     disk = (22 if config.risk is None else 30) * facts.candidates
     tasks = facts.parts + 3 + reuse
-    work = (1.15e-6 + 0.9e-6 * reuse) * facts.candidates + 0.15e-6 * sampled
+    work = 0.03 + (0.85e-6 + 0.9e-6 * reuse) * facts.candidates + 0.15e-6 * sampled
     work += 5e-8 * facts.work.positives * facts.work.passages.mean
     return Estimate(
         tasks=tasks,
@@ -212,7 +212,7 @@ def export(facts: Facts) -> Estimate:
     disk = files + 40 * kept
     tasks = tasks_of_export(facts)
     part = 300 * facts.candidates * facts.part_share
-    work = 0.24e-6 * facts.candidates * (len(sizes) + 1) + 2e-6 * kept * len(sizes) + 6e-9 * sum(sizes)
+    work = 0.13e-6 * facts.candidates * (len(sizes) + 1) + 2e-6 * kept * len(sizes) + 6e-9 * sum(sizes)
     return Estimate(
         tasks=tasks,
         disk_bytes=round(disk),
