@@ -28,8 +28,6 @@ from negmine.store.vectors import FlatVectors
 
 CANDIDATE_BYTES = 160
 """What a candidate costs in memory while its query is searched."""
-
-
 _POSITIVE_BYTES = 8
 """What a number of a positive's vector costs while its query is searched: it is read, and put in order."""
 
